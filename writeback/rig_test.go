@@ -3,6 +3,7 @@ package writeback
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -17,7 +18,14 @@ import (
 	"cosfuse/cos/cosserver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs few random cases, unless -rapid.checks says otherwise: each moves megabytes.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "15"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	goleak.VerifyTestMain(m)
+}
 
 // rig is a server, a client and Stores on it.
 type rig struct {
