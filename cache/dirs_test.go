@@ -243,7 +243,7 @@ func TestListingsAgeAndAreShared(t *testing.T) {
 		if _, _, absent := d.Lookup("e/", "b"); absent {
 			t.Error("Lookup knows of a directory never listed")
 		}
-		pause(t, 5 * time.Second)
+		pause(t, 5*time.Second)
 		if _, _, absent := d.Lookup("d/", "b"); absent {
 			t.Error("absence outlives the negative TTL")
 		}
@@ -275,9 +275,9 @@ func TestDropDuringListing(t *testing.T) {
 		wg.Go(get)
 		synctest.Wait()
 		d.DropTree("d/")
-		pause(t, time.Second / 2)
+		pause(t, time.Second/2)
 		wg.Go(get)
-		pause(t, time.Second * 3 / 4)
+		pause(t, time.Second*3/4)
 		if _, _, ok := d.Peek("d/e/"); ok {
 			t.Error("a listing that began before the drop was kept")
 		}

@@ -87,8 +87,7 @@ func (b *Blocks) board(f *flight) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.gate.giveUp(f.ticket) {
-		b.admitLocked()
-		return f.ctx.Err()
+		return f.ctx.Err() // fail serves whoever queued behind
 	}
 	b.equipLocked(f)
 	return nil
