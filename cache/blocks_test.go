@@ -526,9 +526,15 @@ func TestReadAheadIsReplacedWhenLost(t *testing.T) {
 			t.Errorf("%d bytes are reserved after all was reclaimed", held)
 		}
 		b.Drop("k")
+		s.latency = 10 * time.Millisecond
+		start := time.Now()
 		for off := 6 * mib; off < 12*mib; off += 128 * kib {
 			mustRead(t, r, s, off, 128*kib)
 		}
+		if d := time.Since(start); d > 30*time.Millisecond {
+			t.Errorf("it took %v: what was lost is not fetched in parallel", d)
+		}
+		synctest.Wait()
 		if after, _ := s.counts(); after-before > 12 {
 			t.Errorf("%d fetches for 48 blocks: nothing was read ahead anew", after-before)
 		}
@@ -586,6 +592,76 @@ func TestRandomReadsDoNotEndAStream(t *testing.T) {
 	}
 }
 
+// TestSmallReadsDoNotNeedTheCache takes the block from the cache between the reads, as the cache's
+// own policy may.
+func TestSmallReadsDoNotNeedTheCache(t *testing.T) {
+	s := newSource(1 * mib)
+	b := newTestBlocks(t, BlocksOptions{})
+	r := b.Open(s.id(), s.fetch)
+	defer r.Close()
+	for off := int64(0); off < 60*kib; off += 4 * kib {
+		mustRead(t, r, s, off, 4*kib)
+		b.Drop("k")
+	}
+	if fetches, _ := s.counts(); fetches != 1 {
+		t.Errorf("%d fetches for reads of one block", fetches)
+	}
+}
+
+// TestReadOfAForgottenStreamHoldsNothing has more reads under way than streams are remembered.
+func TestReadOfAForgottenStreamHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(8 * mib)
+		s.latency = time.Second
+		b := newTestBlocks(t, BlocksOptions{})
+		r := b.Open(s.id(), s.fetch)
+		var wg sync.WaitGroup
+		for i := range int64(2 * maxStreams) {
+			wg.Go(func() { mustRead(t, r, s, i*512*kib, 4*kib) })
+		}
+		wg.Wait()
+		if held := b.Stats().HeldBytes; held > maxStreams*128*kib {
+			t.Errorf("%d bytes are held for %d streams", held, maxStreams)
+		}
+		r.Close()
+		if held := b.Stats().HeldBytes; held != 0 {
+			t.Errorf("%d bytes are held after Close", held)
+		}
+		b.Close()
+	})
+}
+
+func TestIdleStreamGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(8 * mib)
+		b := newTestBlocks(t, BlocksOptions{MemoryBytes: 4 * mib, BlockBytes: 16 * kib})
+		idle, other := s.id(), s.id()
+		other.Key = "other"
+		r := b.Open(idle, s.fetch)
+		for off := int64(0); off < 2*mib; off += 16 * kib {
+			mustRead(t, r, s, off, 16*kib)
+		}
+		synctest.Wait()
+		if held := b.Stats().HeldBytes; held < 512*kib {
+			t.Fatalf("the first stream holds %d bytes: the test needs more", held)
+		}
+		if err := sleep(context.Background(), 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := s.counts()
+		r2 := b.Open(other, s.fetch)
+		for off := int64(0); off < 2*mib; off += 16 * kib {
+			mustRead(t, r2, s, off, 16*kib)
+		}
+		if after, _ := s.counts(); after-before > 40 {
+			t.Errorf("%d fetches for 128 blocks: an idle stream kept the memory", after-before)
+		}
+		r.Close()
+		r2.Close()
+		b.Close()
+	})
+}
+
 func TestShortSeekKeepsWhatIsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(32 * mib)
@@ -601,6 +677,10 @@ func TestShortSeekKeepsWhatIsInFlight(t *testing.T) {
 		mustRead(t, r, s, 9*mib, 128*kib)
 		mustRead(t, r, s, 10*mib, 128*kib)
 		mustRead(t, r, s, 9*mib+512*kib, 128*kib)
+		mustRead(t, r, s, 13*mib, 128*kib)
+		if len(r.streams) != 1 {
+			t.Errorf("%d streams, want 1", len(r.streams))
+		}
 		if d := time.Since(start); d != 0 {
 			t.Errorf("short seeks waited %v for what had been read ahead", d)
 		}

@@ -328,6 +328,40 @@ func TestListingEndsWhenNobodyWaits(t *testing.T) {
 	})
 }
 
+func TestNobodyJoinsAListingThatWasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket(10, "a")
+		release := make(chan struct{})
+		d := newTestDirs(t, DirsOptions{}, func(ctx context.Context, prefix, marker string) (*Page, error) {
+			if b.asked() == 0 {
+				_, err := b.list(ctx, prefix, marker)
+				<-release // a request that is slow to notice
+				return nil, errors.Join(err, ctx.Err())
+			}
+			return b.list(ctx, prefix, marker)
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := d.Get(ctx, "", time.Minute); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := d.Get(context.Background(), "", time.Minute); err != nil {
+				t.Errorf("the next caller got %v", err)
+			}
+		})
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		d.Close()
+	})
+}
+
 func TestStreamHandsOutPagesAsTheyArrive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(2, "a", "b/x", "c", "d", "e")
