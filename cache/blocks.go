@@ -1,10 +1,14 @@
 package cache
 
 import (
+	"container/list"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"sync"
+
+	"github.com/dgraph-io/ristretto/v2"
 )
 
 // ObjectID names one content of an object: blocks of another ETag or size are another object.
@@ -31,8 +35,8 @@ type BlocksOptions struct {
 	// ReadAheadBytes is the most that is kept ahead of one stream. 0 is 16 MiB; negative is no
 	// read-ahead.
 	ReadAheadBytes int64
-	// FetchBytes is the most that one call of a FetchFunc asks for. 0 is 4 MiB; it is rounded to
-	// whole blocks.
+	// FetchBytes is the most that one call of a FetchFunc asks for. 0 is 4 MiB. It is rounded to
+	// whole blocks and limited to a quarter of MemoryBytes.
 	FetchBytes int64
 	// Connections is the number of fetches under way at once, over all objects. 0 is 16. A quarter
 	// of them is never used for read-ahead.
@@ -52,7 +56,6 @@ func (o BlocksOptions) withDefaults() BlocksOptions {
 	def(&o.BlockBytes, 128<<10)
 	def(&o.ReadAheadBytes, 16<<20)
 	def(&o.FetchBytes, 4<<20)
-	o.FetchBytes = max(o.FetchBytes/o.BlockBytes, 1) * o.BlockBytes
 	if o.Connections == 0 {
 		o.Connections = 16
 	}
@@ -84,13 +87,26 @@ type BlocksStats struct {
 }
 
 // Blocks keeps blocks of object versions in memory and fetches those that are missing.
+//
+// A block has two places. The table of its object has it while it is in flight, being read, or held
+// for a stream: there it is safe. The cache gets it as soon as it has landed, and may refuse it or
+// give it up at any time.
 type Blocks struct {
-	o    BlocksOptions
-	ctx  context.Context
-	stop context.CancelFunc
+	o     BlocksOptions
+	ctx   context.Context // lifetime of every fetch
+	stop  context.CancelFunc
+	wg    sync.WaitGroup // flights, and calls that use the cache
+	seed  maphash.Seed
+	cache *ristretto.Cache[uint64, *block]
 
-	mu    sync.Mutex // guards the fields below
-	stats BlocksStats
+	mu       sync.Mutex // guards the fields below and those of objects, blocks, flights and streams
+	closed   bool
+	gate     gate
+	objects  map[ObjectID]*object
+	versions map[string][]*object // by key
+	streams  list.List            // of *stream that hold blocks, most recently used first
+	free     [][]byte             // buffers of a whole block
+	stats    BlocksStats
 }
 
 // NewBlocks returns an empty cache. Every fetch ends with ctx. Close it.
@@ -99,32 +115,89 @@ func NewBlocks(ctx context.Context, o BlocksOptions) (*Blocks, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	b := &Blocks{o: o}
+	held := o.MemoryBytes / 4
+	o.FetchBytes = max(min(o.FetchBytes, held)/o.BlockBytes, 1) * o.BlockBytes
+	b := &Blocks{
+		o:        o,
+		seed:     maphash.MakeSeed(),
+		gate:     newGate(o.Connections, held),
+		objects:  make(map[ObjectID]*object),
+		versions: make(map[string][]*object),
+	}
+	cache, err := ristretto.NewCache(&ristretto.Config[uint64, *block]{
+		NumCounters:        max(10*(o.MemoryBytes-held)/min(o.BlockBytes, 16<<10), 1000),
+		MaxCost:            o.MemoryBytes - held,
+		BufferItems:        64,
+		OnExit:             b.exit,
+		KeyToHash:          func(key uint64) (uint64, uint64) { return key, 0 },
+		IgnoreInternalCost: true, // blockOverhead counts it
+	})
+	if err != nil {
+		return nil, fmt.Errorf("block cache: %w", err)
+	}
+	b.cache = cache
 	b.ctx, b.stop = context.WithCancel(ctx)
 	return b, nil
 }
 
 // Close ends every fetch, waits for them, and frees the memory. Reads that still wait, and later
 // ones, fail with ErrClosed.
-func (b *Blocks) Close() { b.stop() }
-
-// Open returns a Reader of the object. It is cheap and does not block. One Reader per open file
-// lets streams be told apart.
-func (b *Blocks) Open(id ObjectID, fetch FetchFunc) *Reader {
-	return &Reader{b: b, id: id, fetch: fetch}
+func (b *Blocks) Close() {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return
+	}
+	b.closed = true
+	b.mu.Unlock()
+	b.stop()
+	b.wg.Wait()
+	b.cache.Close()
 }
 
-// Seed offers the content of id, which the caller has at hand because it was just written. It reads
-// at most an eighth of the memory budget from src, in the caller's goroutine, and stops at the first
-// error: it is a hint.
-func (b *Blocks) Seed(id ObjectID, src io.ReaderAt) {}
+// Open returns a Reader of the object. It is cheap and does not block. One Reader per open file lets
+// streams be told apart. Close the Reader.
+func (b *Blocks) Open(id ObjectID, fetch FetchFunc) *Reader {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o := b.objectLocked(id)
+	o.users++
+	return &Reader{b: b, obj: o, fetch: fetch}
+}
 
-// Drop forgets every version of key. Fetches under way still answer those who wait for them.
-func (b *Blocks) Drop(key string) {}
+// Drop forgets every version of key. Fetches under way still answer those who wait for them, but
+// what they yield is not kept.
+func (b *Blocks) Drop(key string) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return
+	}
+	b.wg.Add(1)
+	var gone []*block
+	for _, o := range b.versions[key] {
+		for _, blk := range o.table {
+			if blk.flight != nil {
+				blk.flight.discard = true
+			}
+		}
+		for _, blk := range o.cached {
+			gone = append(gone, blk)
+		}
+		clear(o.cached) // unreachable from now on, whenever the cache lets go
+	}
+	b.mu.Unlock()
+	defer b.wg.Done()
+	for _, blk := range gone {
+		b.cache.Del(blk.key())
+	}
+}
 
 // Stats returns the counters.
 func (b *Blocks) Stats() BlocksStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.stats
+	s := b.stats
+	s.HeldBytes = b.gate.maxBytes - b.gate.bytes
+	return s
 }

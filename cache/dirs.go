@@ -75,7 +75,8 @@ func NewDirs(ctx context.Context, o DirsOptions, fetch ListFunc) *Dirs {
 	return d
 }
 
-// Close ends the listings under way and waits for them. Their callers get ErrClosed.
+// Close ends the listings under way and waits for them. Their callers get ErrClosed, as they do when
+// the lifetime context ends.
 func (d *Dirs) Close() {
 	d.mu.Lock()
 	d.closed = true
@@ -298,7 +299,7 @@ func (d *Dirs) publish(f *dirFlight, entries []Entry) {
 func (d *Dirs) end(f *dirFlight, l *Listing, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err != nil && d.closed {
+	if err != nil && d.ctx.Err() != nil {
 		err = ErrClosed
 	}
 	f.ended, f.listing, f.err = true, l, err

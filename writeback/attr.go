@@ -33,6 +33,7 @@ func VersionOf(i *cos.ObjectInfo, now time.Time) Version {
 // and s3fs use: mode (decimal, type bits included), uid, gid, mtime (whole seconds), xattr (URL-encoded
 // JSON of base64 values); nanoseconds of mtime are in a key of ours.
 type Attr struct {
+	Known    bool   // false: only what a listing tells; the object may carry more
 	Mode     uint32 // as in stat(2): type and permission bits
 	UID, GID uint32
 	Mtime    time.Time         // zero: the version's Last-Modified
