@@ -106,7 +106,7 @@ func (r *request) errorAnswer(e *apiError, trace string) *answer {
 	x := newDocument("Error")
 	x.text("Code", e.code)
 	x.text("Message", orDash(e.message))
-	x.text("Resource", orDash(r.Host+r.URL.Path))
+	x.text("Resource", orDash(r.Host+r.URL.EscapedPath()))
 	x.text("RequestId", r.id)
 	x.text("TraceId", trace)
 	body := x.end()
