@@ -172,6 +172,9 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s %s %s: got %d, want %d", tt.bucket, tt.method, tt.target, r.status, tt.status)
 		}
 	}
+	c.host = c.srv.Host("open-1")
+	c.want(403, "AccessDenied", "PUT", "/stolen", "", h("x-cos-copy-source", "/closed-1/plain"))
+	c.want(200, "", "PUT", "/given", "", h("x-cos-copy-source", "/closed-1/shown"))
 	o.Dir, o.NoSync, o.Anonymous = t.TempDir(), true, true
 	anonymous := start(t, o)
 	anonymous.put("k", "x")

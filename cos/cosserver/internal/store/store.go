@@ -48,6 +48,8 @@ type Options struct {
 	Clock  func() time.Time // nil is time.Now
 	NoSync bool             // acknowledge before anything is synced; for tests
 	Lag    time.Duration    // listings show the state of this long ago
+
+	KeepCompleted bool // remember how uploads ended, for Ended
 }
 
 // Store is an open directory. Close releases it.
@@ -57,6 +59,7 @@ type Store struct {
 	held  *pebble.Lock // on the directory
 	log   *slog.Logger
 	clock func() time.Time
+	keep  bool // how uploads ended
 	sync  *pebble.WriteOptions
 	seed  maphash.Seed
 	past  past
@@ -82,6 +85,7 @@ func Open(dir string, o Options) (*Store, error) {
 		dir:     dir,
 		log:     cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		clock:   o.Clock,
+		keep:    o.KeepCompleted,
 		sync:    pebble.Sync,
 		seed:    maphash.MakeSeed(),
 		buckets: map[string]*Bucket{},
@@ -169,6 +173,9 @@ func (s *Store) checkFormat() error {
 		return err
 	}
 	if v == nil {
+		if err := s.makeShards(); err != nil {
+			return err
+		}
 		return s.db.Set([]byte{spaceFormat}, []byte{formatVersion}, s.sync)
 	}
 	if !bytes.Equal(v, []byte{formatVersion}) {
