@@ -34,6 +34,8 @@ var (
 	ErrUnsupported     = errors.New("not supported by this bucket")    // 405, 501, MAZ, OFS, accelerate
 	ErrNoSpace         = errors.New("bucket or account quota is full") // QuotaConflict, AttachmentFull, PaymentRequired
 	ErrConflict        = errors.New("conflict")                        // any other 409
+	ErrNoCredentials   = errors.New("no credentials found")
+	ErrSourceChanged   = errors.New("local file changed while it was uploaded")
 )
 
 // Error is the error of every operation that failed. Err is one of the sentinels above, joined with
@@ -45,7 +47,7 @@ type Error struct {
 	Code      string // COS error code; empty when none was sent (HEAD)
 	Message   string // the server's message, bounded
 	RequestID string // x-cos-request-id
-	Attempts  int    // attempts made, at least 1
+	Attempts  int    // attempts made; 0 when the operation was refused before sending
 	Err       error  // sentinel or cause; never nil
 }
 

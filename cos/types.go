@@ -129,6 +129,8 @@ type PutResult struct {
 	Location   string // Complete only
 	RequestID  string
 	ServerTime time.Time // the answer's Date; Last-Modified of the new version is within a second or so of it
+	Settled    bool      // the reply was lost and the object proved that the operation had been applied
+	Unclear    bool      // an attempt before the one that succeeded got no reply: it may still apply, late
 }
 
 // AppendOptions of Append. Headers count only when the append creates the object.
@@ -207,6 +209,8 @@ type CopyResult struct {
 	VersionID       string
 	SourceVersionID string
 	RequestID       string
+	Settled         bool // as in PutResult
+	Unclear         bool
 }
 
 // CompleteOptions of CompleteMultipart. Size and CRC64, when known, are what an unclear outcome and

@@ -3,7 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,7 +133,7 @@ func (s *Store) remove(f id) error {
 	if f.inline() {
 		return s.db.Delete(idKey(spaceInline, f), pebble.NoSync)
 	}
-	if err := os.Remove(s.path(f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.path(f)); err != nil && !errors.Is(err, iofs.ErrNotExist) {
 		return err
 	}
 	return nil

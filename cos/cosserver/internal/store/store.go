@@ -35,6 +35,7 @@ var (
 // PositionError refuses an append elsewhere than at the object's end.
 type PositionError struct{ Length int64 }
 
+// Error tells the length an append would have to start at.
 func (e *PositionError) Error() string {
 	return fmt.Sprintf("position is not the object's length, %d", e.Length)
 }

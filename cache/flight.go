@@ -1,0 +1,264 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	maxResumes    = 16  // of one flight, each after at least one byte of progress
+	maxEmptyReads = 100 // of a body, in a row, before it counts as stuck
+)
+
+// flight is one fetch of consecutive blocks.
+type flight struct {
+	obj    *object
+	blocks []*block
+	off    int64 // of the first block's first byte in the object
+	size   int64 // bytes
+	fetch  FetchFunc
+	cancel context.CancelFunc
+	ticket *ticket // place in the queue; nil if the flight was admitted at once
+
+	// guarded by Blocks.mu
+	wanted    int  // pending blocks that a read or a stream wants
+	cancelled bool // its pending blocks are in no table
+	discard   bool // dropped meanwhile: do not cache
+}
+
+// newFlightLocked puts the blocks [from, to) of o, none of which is known, in the table as pending
+// and starts to fetch them. The caller counts itself in waits or holds of at least one of them
+// before it unlocks. A nil ticket means that the gate has admitted it.
+func (b *Blocks) newFlightLocked(o *object, from, to int64, fetch FetchFunc, t *ticket) *flight {
+	f := &flight{obj: o, off: from * b.o.BlockBytes, fetch: fetch, ticket: t}
+	f.size = min(to*b.o.BlockBytes, o.id.Size) - f.off
+	ctx, cancel := context.WithCancel(b.ctx)
+	f.cancel = cancel
+	f.blocks = make([]*block, 0, to-from)
+	for idx := from; idx < to; idx++ {
+		blk := newBlock(o, idx)
+		blk.flight = f
+		b.tableLocked(blk)
+		f.blocks = append(f.blocks, blk)
+	}
+	if t == nil {
+		b.equipLocked(f)
+	}
+	b.wg.Go(func() { b.fly(ctx, f) })
+	return f
+}
+
+// equipLocked gives an admitted flight's blocks their buffers and notes what they occupy.
+func (b *Blocks) equipLocked(f *flight) {
+	for _, blk := range f.blocks {
+		n := b.length(f.obj, blk.idx)
+		blk.reserved = n
+		blk.buf = b.bufferLocked(n)
+	}
+}
+
+// fly waits for admission, fetches, and fails what did not arrive. ctx ends with Blocks, or when
+// nobody wants a pending block any more.
+func (b *Blocks) fly(ctx context.Context, f *flight) {
+	defer f.cancel()
+	if err := b.board(ctx, f); err != nil {
+		b.fail(f, err)
+		return
+	}
+	err := b.transfer(ctx, f)
+	b.mu.Lock()
+	b.gate.hangUp()
+	b.mu.Unlock()
+	b.fail(f, err)
+	// Sets queue inside the cache without a bound in bytes; waiting here gives them one.
+	b.cache.Wait()
+}
+
+// board waits until the gate admits the flight.
+func (b *Blocks) board(ctx context.Context, f *flight) error {
+	if f.ticket == nil {
+		return nil
+	}
+	select {
+	case <-f.ticket.admitted:
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gate.giveUp(f.ticket) {
+		return ctx.Err() // fail serves whoever queued behind
+	}
+	b.equipLocked(f)
+	return nil
+}
+
+// transfer fetches the flight's bytes, resuming as BlocksOptions.Resume allows.
+func (b *Blocks) transfer(ctx context.Context, f *flight) error {
+	var pos int64
+	for resumes := 0; ; resumes++ {
+		start := pos
+		err := b.attempt(ctx, f, &pos)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if pos == start || pos == f.size || resumes == maxResumes || b.o.Resume == nil || !b.o.Resume(err) {
+			return err
+		}
+	}
+}
+
+// attempt fetches from pos on, advances it by what arrived, and lands each block that is full. The
+// last block lands only after the body ended where it should, because that is when a reader tells
+// of a checksum that does not match.
+func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64) error {
+	b.mu.Lock()
+	b.stats.Fetches++
+	b.mu.Unlock()
+	body, err := f.fetch(ctx, f.off+*pos, f.size-*pos)
+	if err != nil {
+		return err
+	}
+	defer body.Close() // nothing was written, and what was read has been judged
+	for *pos < f.size {
+		i := *pos / b.o.BlockBytes
+		blk := f.blocks[i]
+		n, err := readSome(body, blk.buf[*pos-i*b.o.BlockBytes:])
+		*pos += int64(n)
+		b.countFetched(n)
+		full := *pos-i*b.o.BlockBytes == int64(len(blk.buf))
+		if full && *pos < f.size && !b.land(f, blk) {
+			return context.Canceled
+		}
+		if err == io.EOF {
+			return b.finishBody(f, *pos, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.finishBody(f, *pos, expectEOF(body))
+}
+
+// finishBody lands the last block of a body that ended after pos bytes of the flight.
+func (b *Blocks) finishBody(f *flight, pos int64, err error) error {
+	if err == nil && pos < f.size {
+		err = ErrBodyLength
+	}
+	if errors.Is(err, ErrBodyLength) {
+		return fmt.Errorf("bytes %d to %d of %q: %w", f.off, f.off+f.size, f.obj.id.Key, err)
+	}
+	if err != nil {
+		return err
+	}
+	if !b.land(f, f.blocks[len(f.blocks)-1]) {
+		return context.Canceled
+	}
+	return nil
+}
+
+// readSome reads at least one byte or returns an error.
+func readSome(r io.Reader, p []byte) (int, error) {
+	for range maxEmptyReads {
+		if n, err := r.Read(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+// expectEOF returns nil if r has ended, and the reader's own error if it has one.
+func expectEOF(r io.Reader) error {
+	var one [1]byte
+	n, err := readSome(r, one[:])
+	switch {
+	case n > 0:
+		return ErrBodyLength
+	case err == io.EOF:
+		return nil
+	}
+	return err
+}
+
+func (b *Blocks) countFetched(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stats.FetchedBytes += int64(n)
+}
+
+// land makes blk ready, wakes its reads and offers it to the cache. It reports whether the flight is
+// still wanted.
+func (b *Blocks) land(f *flight, blk *block) bool {
+	size := int64(len(blk.buf))
+	b.mu.Lock()
+	if f.cancelled {
+		b.mu.Unlock()
+		return false
+	}
+	wanted := blk.waits+blk.holds > 0
+	keep := !f.discard
+	blk.state, blk.flight = blockReady, nil
+	if keep {
+		b.indexLocked(blk)
+	}
+	close(blk.end)
+	b.reviewLocked(blk)
+	if wanted {
+		f.wanted--
+	}
+	last := blk == f.blocks[len(f.blocks)-1]
+	if !last {
+		b.cancelUnwantedLocked(f)
+	}
+	b.admitLocked()
+	goOn := last || !f.cancelled
+	b.mu.Unlock()
+	if keep {
+		b.store(blk, size)
+	}
+	return goOn
+}
+
+// fail ends the flight's pending blocks, if any, with err.
+func (b *Blocks) fail(f *flight, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = ErrClosed
+	}
+	for _, blk := range f.blocks {
+		if blk.state != blockPending {
+			continue
+		}
+		blk.state, blk.flight, blk.err = blockFailed, nil, err
+		b.untableLocked(blk)
+		b.gate.free(blk.reserved)
+		blk.reserved = 0
+		if blk.buf != nil {
+			b.putBufferLocked(blk.buf)
+			blk.buf = nil
+		}
+		close(blk.end)
+	}
+	b.reapLocked(f.obj)
+	b.admitLocked()
+}
+
+// cancelUnwantedLocked ends the flight if no pending block of it is wanted. Its blocks leave the
+// table at once, so that a later read does not join a flight that is going to fail.
+func (b *Blocks) cancelUnwantedLocked(f *flight) {
+	if f.wanted > 0 || f.cancelled {
+		return
+	}
+	f.cancelled = true
+	f.cancel()
+	for _, blk := range f.blocks {
+		if blk.state == blockPending {
+			b.untableLocked(blk)
+		}
+	}
+}
+
+// admitLocked serves the queue of reads.
+func (b *Blocks) admitLocked() { b.gate.admit(b.reclaimLocked) }

@@ -1,0 +1,253 @@
+package writeback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+
+	"cosfuse/cache"
+	"cosfuse/cos"
+	"cosfuse/writeback/extent"
+)
+
+// errVersionGone marks a read of a version that the service does not have any more.
+var errVersionGone = errors.New("version gone")
+
+// errTailMoved asks commit to freeze and plan anew: the appended bytes now follow a longer base.
+var errTailMoved = errors.New("tail moved")
+
+// commit publishes the state that f has when its turn comes, if need (called under f.mu) still says so
+// then; otherwise it returns what an earlier commit failed with and nobody was told.
+func (f *File) commit(need func() bool) error {
+	f.mu.Lock()
+	if !need() && !f.committing {
+		defer f.mu.Unlock()
+		return f.takeErrLocked()
+	}
+	f.mu.Unlock()
+	t, err := f.enter()
+	if err != nil {
+		return err
+	}
+	defer t.done()
+	return f.commitInTurn(need)
+}
+
+// enter waits for a turn on f's key, whatever it is by then.
+func (f *File) enter() (*turn, error) {
+	for {
+		f.mu.Lock()
+		key := f.key
+		f.mu.Unlock()
+		t := f.s.turns.enter([]string{key}, nil)
+		if err := t.wait(f.s.ctx); err != nil {
+			return nil, ErrClosed
+		}
+		f.mu.Lock()
+		same := f.key == key
+		f.mu.Unlock()
+		if same {
+			return t, nil
+		}
+		t.done()
+	}
+}
+
+// tailMoves bounds how often one commit follows an end that others keep moving.
+const tailMoves = 100
+
+// commitInTurn is commit for a caller that has the turn.
+func (f *File) commitInTurn(need func() bool) error {
+	for range tailMoves {
+		f.mu.Lock()
+		if !need() {
+			defer f.mu.Unlock()
+			return f.takeErrLocked()
+		}
+		c := f.freezeLocked()
+		f.mu.Unlock()
+		start := f.s.now()
+		r, err := c.publish(f.s.ctx)
+		f.thaw(c, r, err)
+		if errors.Is(err, errTailMoved) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("commit %q: %w", c.key, err)
+		}
+		f.s.Logger.LogAttrs(f.s.ctx, slog.LevelDebug, "file committed", slog.Uint64("ino", f.ino),
+			slog.String("key", c.key), slog.String("etag", r.v.ETag), slog.Int64("bytes", c.size),
+			slog.Duration("dur", f.s.now().Sub(start)))
+		return nil
+	}
+	return fmt.Errorf("commit %q: %w: the end kept moving", f.Stat().Key, ErrConflict)
+}
+
+// snapshot is one state of a File, frozen for a commit. It reads as that state while the File goes on.
+type snapshot struct {
+	f      *File
+	ctx    context.Context
+	key    string
+	base   Version
+	attr   Attr
+	size   int64
+	ext    extent.Map
+	stage  map[uint32]*staging
+	reader *baseReader
+
+	fresh, shadows, never            bool
+	create                           CreateMode
+	dirtyData, dirtyAttr, appendOnly bool
+	wrote                            bool
+	mtimeSet, aclKnown               bool
+	dataSeq, attrSeq                 uint64
+}
+
+// result is what a commit made of the object.
+type result struct {
+	v          Version
+	attr       Attr // as stored, or as it is to be stored if keptAttr; Mtime zero: Last-Modified
+	aclUnknown bool // the object has an ACL that we neither set nor know
+	keptAttr   bool // attributes could not ride along: they are still dirty
+}
+
+// freezeLocked takes a snapshot. Writes from now on go to a newer staging file.
+func (f *File) freezeLocked() *snapshot {
+	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, base: f.base, attr: f.attr, size: f.size, ext: f.ext.Clone(),
+		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
+		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
+		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, wrote: f.wrote, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+	if !f.base.Absent() {
+		c.reader = f.useReaderLocked()
+	}
+	f.committing, f.frozen = true, f.cur
+	f.wrote, f.appendOnly, f.dirtyAttr = false, true, false // of what comes now
+	return c
+}
+
+// thaw ends the freeze: after a success the base moves on to what was published, after a failure all
+// is as dirty as before.
+func (f *File) thaw(c *snapshot, r result, err error) {
+	if c.reader != nil {
+		f.unuseReader(c.reader)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.committing, f.frozen = false, 0
+	if err != nil {
+		f.wrote = f.wrote || c.dirtyData
+		f.appendOnly = f.appendOnly && c.appendOnly
+		f.dirtyAttr = f.dirtyAttr || c.dirtyAttr
+		return
+	}
+	if f.unlinked {
+		return // Remove got the turn after us and knows that there is an object now
+	}
+	f.adoptLocked(c, r)
+	f.s.mu.Lock()
+	f.s.recordLocked(f.key, r.v, r.attr)
+	if e := f.s.names.get(f.key); e.doomed != nil {
+		e.doomed = nil // our commit replaced the object that was to be deleted
+	}
+	f.s.mu.Unlock()
+}
+
+// adoptLocked makes what r published f's base.
+func (f *File) adoptLocked(c *snapshot, r result) {
+	f.closeReaderLocked()
+	f.base = r.v
+	f.neverCommitted, f.fresh, f.shadows = false, false, false
+	f.err = nil
+	if f.dataSeq == c.dataSeq {
+		f.cleanLocked()
+		f.dirtyData, f.appendOnly = false, true
+	} else {
+		f.ext.Change(func(e extent.Extent) extent.Extent { return committed(e, c) })
+	}
+	if f.attrSeq == c.attrSeq {
+		f.attr = r.attr
+	}
+	takeACL(&f.attr.Headers, r.attr.Headers)
+	f.aclKnown = !r.aclUnknown
+	f.dirtyAttr = f.dirtyAttr || r.keptAttr
+	f.sweepStagingLocked()
+}
+
+// cleanLocked makes the whole file a view of the base, staged where it is staged.
+func (f *File) cleanLocked() {
+	var m extent.Map
+	for _, e := range f.ext.Pieces(0, f.size) {
+		if e.Kind == extent.Staged {
+			e.Dirty = false
+			m.Set(e)
+			continue
+		}
+		m.Set(extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off})
+	}
+	f.ext = m
+}
+
+// committed returns what an extent that the snapshot shared is after the commit: those of staging files
+// written since stay dirty.
+func committed(e extent.Extent, c *snapshot) extent.Extent {
+	if e.Kind == extent.Staged {
+		if _, shared := c.stage[e.Src]; shared {
+			e.Dirty = false
+		}
+		return e
+	}
+	return extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off}
+}
+
+// ReadAt reads the frozen state. It implements io.ReaderAt for request bodies.
+func (c *snapshot) ReadAt(p []byte, off int64) (int, error) {
+	want := len(p)
+	if off >= c.size {
+		return 0, io.EOF
+	}
+	p = p[:min(int64(len(p)), c.size-off)]
+	for _, e := range c.ext.Pieces(off, off+int64(len(p))) {
+		if err := c.readPiece(p[e.Off-off:e.End-off], e); err != nil {
+			return 0, err
+		}
+	}
+	if len(p) < want {
+		return len(p), io.EOF
+	}
+	return len(p), nil
+}
+
+// readPiece fills p with one extent's bytes.
+func (c *snapshot) readPiece(p []byte, e extent.Extent) error {
+	switch e.Kind {
+	case extent.Hole:
+		clear(p)
+		return nil
+	case extent.Staged:
+		return c.stage[e.Src].readAt(p, e.SrcOff)
+	}
+	return readFull(c.ctx, c.reader, p, e.SrcOff)
+}
+
+// fetcher reads version v of f wherever f's name is by then.
+func (f *File) fetcher(v Version) cache.FetchFunc {
+	return func(ctx context.Context, off, size int64) (io.ReadCloser, error) {
+		f.mu.Lock()
+		key := f.key
+		f.mu.Unlock()
+		r, err := f.s.Client.Get(ctx, key, &cos.GetOptions{Off: off, Size: size, Conditions: cos.Conditions{IfMatch: v.ETag}})
+		switch {
+		case errors.Is(err, cos.ErrNotFound), errors.Is(err, cos.ErrPrecondition), errors.Is(err, cos.ErrInvalidRange):
+			return nil, fmt.Errorf("%w: %w", errVersionGone, err)
+		case err != nil:
+			return nil, err
+		case r.ETag != v.ETag:
+			_ = r.Body.Close() // another version's bytes: not wanted
+			return nil, fmt.Errorf("%w: %q is now %s", errVersionGone, key, r.ETag)
+		}
+		return r.Body, nil
+	}
+}

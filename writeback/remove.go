@@ -1,0 +1,95 @@
+package writeback
+
+import (
+	"errors"
+	"fmt"
+
+	"cosfuse/cos"
+	"cosfuse/writeback/extent"
+)
+
+// Remove takes f's name away, as unlink(2) or rmdir(2) (the caller knows that the directory is empty). An
+// object is deleted before Remove returns, but if the file is open and its bytes are only in COS the
+// deletion waits for the last close. A file never committed costs no request.
+func (s *Store) Remove(f *File) error {
+	t, err := f.enter()
+	if err != nil {
+		return err
+	}
+	defer t.done()
+	f.mu.Lock()
+	key, base := f.key, f.base
+	inCOS := !base.Absent() || f.shadows || isDirKey(key) && !f.neverCommitted
+	wait := inCOS && f.handles > 0 && f.ext.Any(func(e extent.Extent) bool { return e.Kind == extent.Base })
+	f.mu.Unlock()
+	if inCOS && !wait {
+		if err := s.Client.Delete(s.ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+			return fmt.Errorf("delete %q: %w", key, err)
+		}
+	}
+	f.detach(key, base, inCOS, wait)
+	return nil
+}
+
+// detach takes f out of the tree of names; doom leaves its object to deleteDoomed.
+func (f *File) detach(key string, base Version, inCOS, doom bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unlinked, f.doomed = true, doom && f.handles > 0
+	f.ctime = f.s.now()
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	e := f.s.names.at(key)
+	if e.file == f {
+		e.file = nil
+	}
+	if f.doomed {
+		e.doomed = f
+	}
+	if inCOS {
+		f.s.recordDeletedLocked(key, base)
+		return
+	}
+	f.s.names.drop(key)
+}
+
+// deleteDoomed deletes the object of a file that was unlinked while open, at its last close; unless a
+// commit of a new file of that name replaced it meanwhile.
+func (f *File) deleteDoomed() error {
+	t, err := f.enter()
+	if err != nil {
+		return err
+	}
+	defer t.done()
+	f.mu.Lock()
+	key, base := f.key, f.base
+	f.doomed = false
+	f.mu.Unlock()
+	s := f.s
+	s.mu.Lock()
+	e := s.names.get(key)
+	mine := e != nil && e.doomed == f
+	s.mu.Unlock()
+	if !mine {
+		return nil
+	}
+	err = s.Client.Delete(s.ctx, key, nil)
+	if errors.Is(err, cos.ErrNotFound) {
+		err = nil
+	}
+	s.mu.Lock()
+	e.doomed = nil
+	if err != nil && e.file == nil {
+		e.changed = false // the object is still there, and so is its name
+	} else if e.file == nil {
+		s.recordDeletedLocked(key, base)
+	}
+	s.names.drop(key)
+	s.mu.Unlock()
+	if err != nil {
+		s.Logger.Error("an unlinked file could not be deleted and is back", "key", key, "err", err)
+		s.Changed(key)
+		return fmt.Errorf("delete %q: %w", key, err)
+	}
+	return nil
+}

@@ -1,0 +1,332 @@
+package writeback
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"cosfuse/cos"
+)
+
+// Rename moves f to the key dst, in COS by a copy and a deletion, or without any request if f was never
+// committed. replaces says that something is at dst: it is replaced, and an open File of it lives on
+// without a name. Attributes that wait to be sent ride along. It returns when COS has done it.
+func (s *Store) Rename(f *File, dst string, replaces bool) error {
+	for {
+		src := f.Stat().Key
+		t := s.turns.enter([]string{src, dst}, nil)
+		if err := t.wait(s.ctx); err != nil {
+			return ErrClosed
+		}
+		if f.Stat().Key != src {
+			t.done()
+			continue
+		}
+		err := s.renameInTurn(f, src, dst, replaces)
+		t.done()
+		return err
+	}
+}
+
+// renameInTurn renames with the turn on both keys.
+func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
+	f.mu.Lock()
+	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
+		defer f.mu.Unlock()
+		f.fresh, f.shadows = false, replaces
+		s.moveName(f, src, dst, Version{})
+		return nil
+	}
+	c := f.freezeLocked()
+	f.mu.Unlock()
+	r, err := s.copyFrozen(c, dst)
+	if err != nil {
+		f.unfreeze(c, false)
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
+	if err := s.Client.Delete(s.ctx, src, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		f.unfreeze(c, false)
+		s.mu.Lock()
+		s.recordLocked(dst, r.v, r.attr)
+		s.mu.Unlock()
+		return fmt.Errorf("rename %q to %q: copied, but the old name remains: %w", src, dst, err)
+	}
+	f.unfreeze(c, true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closeReaderLocked()
+	f.base, f.aclKnown = r.v, true
+	if f.attrSeq == c.attrSeq {
+		f.attr = r.attr
+	}
+	s.moveName(f, src, dst, c.base)
+	return nil
+}
+
+// copyWithAttr copies the base to dst with the attributes as they are now. A time that only Last-Modified
+// told is stated, since a copy has another one.
+func (c *snapshot) copyWithAttr(dst string) (result, error) {
+	ctx := c.f.s.ctx
+	if err := c.learnACL(ctx); err != nil {
+		return result{}, err
+	}
+	restate := c.dirtyAttr
+	if c.attr.Known && c.attr.Mtime.IsZero() && !c.base.LastModified.IsZero() {
+		c.attr.Mtime, restate = c.base.LastModified, true
+	}
+	h, a, err := c.stored(true)
+	if err != nil {
+		return result{}, err
+	}
+	replace := &h
+	if !restate {
+		replace = nil
+	}
+	v, err := c.copyTo(ctx, dst, replace)
+	return result{v: v, attr: a}, err
+}
+
+// unfreeze ends a freeze that published no bytes: dirty ones stay dirty. sent says that attributes went.
+func (f *File) unfreeze(c *snapshot, sent bool) {
+	if c.reader != nil {
+		f.unuseReader(c.reader)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.committing, f.frozen = false, 0
+	f.appendOnly = f.appendOnly && c.appendOnly
+	f.wrote = f.wrote || c.wrote
+	f.dirtyAttr = f.dirtyAttr || c.dirtyAttr && !sent
+}
+
+// moveName moves f from src to dst in the names. The caller holds f.mu. was is the version that was at
+// src, and is gone from there.
+func (s *Store) moveName(f *File, src, dst string, was Version) {
+	f.key = dst
+	s.mu.Lock()
+	if e := s.names.at(src); e.file == f {
+		e.file = nil
+	}
+	if !was.Absent() {
+		s.recordDeletedLocked(src, was)
+	}
+	s.names.drop(src)
+	d := s.names.at(dst)
+	old := d.file
+	d.file, d.deleted = f, false
+	if !f.base.Absent() {
+		s.recordLocked(dst, f.base, f.attr)
+	}
+	f.shadows = f.shadows || f.base.Absent() && d.doomed != nil
+	s.mu.Unlock()
+	if old != nil && old != f {
+		old.orphan()
+	}
+}
+
+// orphan takes the name from a file that another one replaced.
+func (f *File) orphan() {
+	f.mu.Lock()
+	f.unlinked, f.doomed = true, false
+	f.ctime = f.s.now()
+	f.mu.Unlock()
+	f.dropIfIdle()
+}
+
+// RenameTree moves every key at or below src ("/"-terminated) to dst, which holds nothing but perhaps a
+// marker. Files that were never committed move without a request; the others are copied, several at a
+// time, then the old keys are deleted in batches. If a copy fails, the copies made are removed and
+// nothing has moved.
+func (s *Store) RenameTree(src, dst string) error {
+	t := s.turns.enter(nil, []string{src, dst})
+	if err := t.wait(s.ctx); err != nil {
+		return ErrClosed
+	}
+	defer t.done()
+	objects, err := s.listTree(src)
+	if err != nil {
+		return fmt.Errorf("rename %q: %w", src, err)
+	}
+	for _, o := range objects {
+		if to := dst + o.Key[len(src):]; len(to) > cos.MaxKeyBytes {
+			return fmt.Errorf("rename %q: %w: %d bytes", to, cos.ErrKeyInvalid, len(to))
+		}
+	}
+	copies, err := s.copyTree(objects, src, dst)
+	if err != nil {
+		s.undoCopies(copies, objects, src, dst)
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
+	keys := make([]string, len(objects))
+	for i, o := range objects {
+		keys[i] = o.Key
+	}
+	failed, err := s.Client.DeleteMany(s.ctx, keys)
+	if len(failed) > 0 && len(failed) == len(keys) { // not ours to delete: nothing is gone yet
+		s.undoCopies(copies, objects, src, dst)
+		return fmt.Errorf("rename %q to %q: delete %q: %w", src, dst, failed[0].Key, failed[0].Err)
+	}
+	if err != nil || len(failed) > 0 {
+		s.Logger.Error("a renamed directory left old names behind in the bucket", "key", src, "len", len(failed), "err", err)
+	}
+	s.moveTree(src, dst, objects, copies)
+	return nil
+}
+
+// listTree lists every key at or below prefix, and adds what the Store knows better than a listing that
+// may lag.
+func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
+	byKey := make(map[string]cos.ListEntry)
+	o := cos.ListOptions{Prefix: prefix}
+	for {
+		page, err := s.Client.List(s.ctx, &o)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page.Entries {
+			byKey[e.Key] = e
+		}
+		if !page.Truncated {
+			break
+		}
+		o.Marker = page.NextMarker
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range s.names.below(prefix) {
+		switch e := s.names.get(key); {
+		case e.changed && e.deleted:
+			delete(byKey, key)
+		case e.changed && byKey[key].ETag != e.version.ETag:
+			byKey[key] = cos.ListEntry{Key: key, Size: e.version.Size, ETag: e.version.ETag, StorageClass: e.attr.Headers.StorageClass}
+		}
+	}
+	out := make([]cos.ListEntry, 0, len(byKey))
+	for _, e := range byKey {
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b cos.ListEntry) int { return strings.Compare(a.Key, b.Key) })
+	return out, nil
+}
+
+// copyTree copies objects to their new keys. What it returns lines up with objects; an absent version
+// was not copied.
+func (s *Store) copyTree(objects []cos.ListEntry, src, dst string) ([]Version, error) {
+	out := make([]Version, len(objects))
+	g, ctx := errgroup.WithContext(s.ctx)
+	g.SetLimit(4 * s.CommitThreads)
+	for i, o := range objects {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			v, err := s.copyListed(o, dst+o.Key[len(src):])
+			out[i] = v
+			if err != nil {
+				return fmt.Errorf("copy %q: %w", o.Key, err)
+			}
+			return nil
+		})
+	}
+	return out, g.Wait()
+}
+
+// copyListed copies an object known from a listing, with its attributes if they wait to be sent.
+func (s *Store) copyListed(o cos.ListEntry, to string) (Version, error) {
+	v := Version{ETag: o.ETag, Size: o.Size}
+	a := DefaultAttr(o.Key, s.Defaults)
+	if o.StorageClass != "STANDARD" {
+		a.Headers.StorageClass = o.StorageClass
+	}
+	f := s.Acquire(o.Key, v, a)
+	defer f.Release()
+	f.mu.Lock()
+	if f.base.Absent() { // a file of ours that replaces this object: it moves by itself
+		f.mu.Unlock()
+		return Version{}, nil
+	}
+	c := f.freezeLocked()
+	f.mu.Unlock()
+	r, err := s.copyFrozen(c, to)
+	f.unfreeze(c, err == nil)
+	return r.v, err
+}
+
+// copyFrozen copies c's base to the key to. An object that may refuse to be copied is looked at first:
+// relaying needs its attributes.
+func (s *Store) copyFrozen(c *snapshot, to string) (result, error) {
+	r, err := c.copyWithAttr(to)
+	if !errors.Is(err, cos.ErrInvalidState) {
+		return r, err
+	}
+	i, herr := s.Client.Head(s.ctx, c.key, nil)
+	if herr != nil || !i.Appendable {
+		return r, err
+	}
+	c.base = VersionOf(i, s.now())
+	if !c.dirtyAttr {
+		c.attr = DecodeAttr(i, s.Defaults)
+	}
+	s.refuseCopy(c.base)
+	return c.copyWithAttr(to)
+}
+
+// undoCopies removes copies of a rename that failed.
+func (s *Store) undoCopies(copies []Version, objects []cos.ListEntry, src, dst string) {
+	var keys []string
+	for i, v := range copies {
+		if !v.Absent() {
+			keys = append(keys, dst+objects[i].Key[len(src):])
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	failed, err := s.Client.DeleteMany(s.ctx, keys)
+	if err != nil || len(failed) > 0 {
+		s.Logger.Error("copies of a rename that failed could not be removed", "key", dst, "len", len(keys), "err", err)
+	}
+}
+
+// moveTree gives every File and name below src its new key.
+func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Version) {
+	s.mu.Lock()
+	files := s.filesLocked(src)
+	s.mu.Unlock()
+	moved := make(map[string]Version, len(objects))
+	for i, o := range objects {
+		moved[o.Key] = copies[i]
+	}
+	for _, f := range files {
+		f.mu.Lock()
+		if from := f.key; !f.unlinked && strings.HasPrefix(from, src) {
+			was := f.base
+			if v := moved[from]; !v.Absent() && !f.base.Absent() {
+				v.Appendable = f.base.Appendable && v.Appendable
+				f.base = v
+				f.closeReaderLocked()
+			}
+			f.fresh = false
+			s.moveName(f, from, dst+from[len(src):], was)
+			delete(moved, from)
+		}
+		f.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for from, v := range moved {
+		e := s.names.get(from)
+		a := DefaultAttr(from, s.Defaults)
+		known := e != nil && e.changed && !e.deleted
+		if known {
+			a = e.attr
+		}
+		s.recordDeletedLocked(from, v)
+		if !v.Absent() {
+			s.recordLocked(dst+from[len(src):], v, a)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package writeback
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cosfuse/cache"
+	"cosfuse/cos"
+)
+
+// Options of Open. Client, Blocks and Dir are required.
+type Options struct {
+	Client   *cos.Client
+	Blocks   *cache.Blocks
+	Dir      string // staging directory; created if absent; must be this Store's alone
+	Defaults AttrDefaults
+	Logger   *slog.Logger     // nil = discard
+	Now      func() time.Time // nil = time.Now
+
+	MultipartThreshold int64         // largest file sent as one put, in bytes; 0 = 20 MiB
+	PartThreads        int           // parts of one upload in flight; 0 = 8
+	AttrDelay          time.Duration // how long attributes and directory markers wait for more of them; 0 = 1 s
+	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB
+	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
+	IgnoreACL          bool          // do not ask for an object's ACL before copying it: copies then get the bucket's
+
+	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
+	// block and must not call the Store. nil = nobody cares.
+	Changed func(key string)
+}
+
+// withDefaults fills in what zero means.
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Changed == nil {
+		o.Changed = func(string) {}
+	}
+	o.MultipartThreshold = cmp.Or(o.MultipartThreshold, 20<<20)
+	o.PartThreads = cmp.Or(o.PartThreads, 8)
+	o.AttrDelay = cmp.Or(o.AttrDelay, time.Second)
+	o.RelayLimit = cmp.Or(o.RelayLimit, 1<<30)
+	o.CommitThreads = cmp.Or(o.CommitThreads, 8)
+	return o
+}
+
+// Store owns the write state of a mount. See the package comment.
+type Store struct {
+	Options
+	ctx     context.Context // the mount's lifetime: work that must finish runs under it
+	cancel  context.CancelFunc
+	turns   turns
+	lazy    *lazyQueue
+	refused refusals
+
+	mu     sync.Mutex // guards the fields below, and File.refs
+	names  names
+	recent []recentChange
+	ino    uint64
+	closed bool
+}
+
+// Open makes a Store whose work ends with ctx. Staging files that a killed daemon left in o.Dir are
+// removed, and their number logged: there is no journal yet that could tell what they belong to.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create staging directory: %w", err)
+	}
+	n, err := sweepStaging(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("clear staging directory: %w", err)
+	}
+	if n > 0 {
+		o.Logger.Warn("removed staging files of a daemon that did not end in order", "files", n)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Store{Options: o, ctx: ctx, cancel: cancel, names: make(names)}
+	s.lazy = newLazyQueue(s)
+	return s, nil
+}
+
+func (s *Store) now() time.Time { return s.Options.Now() }
+
+// Close commits everything that is dirty, waits for it, and ends the Store. The error joins what could
+// not be committed. It ends early, with an error, when ctx does.
+func (s *Store) Close(ctx context.Context) error {
+	s.lazy.stop()
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	err := s.Sync(ctx, "")
+	s.mu.Lock()
+	s.closed = true
+	files := s.filesLocked("")
+	s.mu.Unlock()
+	s.cancel()
+	for _, f := range files {
+		f.discard()
+	}
+	return err
+}
+
+// Sync commits everything dirty at or below prefix and waits. The error joins all failures.
+func (s *Store) Sync(ctx context.Context, prefix string) error {
+	return s.syncFiles(ctx, func(string) bool { return true }, prefix)
+}
+
+// SyncDir commits what is dirty directly in the directory prefix, and its own marker, as fsync(2) of a
+// directory promises for its names.
+func (s *Store) SyncDir(ctx context.Context, prefix string) error {
+	return s.syncFiles(ctx, func(key string) bool {
+		return key == prefix || !strings.Contains(strings.TrimSuffix(key[len(prefix):], "/"), "/")
+	}, prefix)
+}
+
+// syncFiles commits the dirty files below prefix that match.
+func (s *Store) syncFiles(ctx context.Context, match func(key string) bool, prefix string) error {
+	s.mu.Lock()
+	files := s.filesLocked(prefix)
+	s.mu.Unlock()
+	var g errgroup.Group // not the kind that cancels: one failure must not stop the others
+	g.SetLimit(s.CommitThreads)
+	errs := make([]error, len(files))
+	for i, f := range files {
+		if !match(f.Stat().Key) {
+			continue
+		}
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				errs[i] = err
+				return nil
+			}
+			errs[i] = f.Fsync(ctx)
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return nil; their errors are in errs
+	return errors.Join(errs...)
+}
+
+// filesLocked returns the Files at or below prefix in the order of their keys.
+func (s *Store) filesLocked(prefix string) []*File {
+	var out []*File
+	for _, key := range s.names.below(prefix) {
+		e := s.names.get(key)
+		for _, f := range []*File{e.doomed, e.file} {
+			if f != nil {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+// CreateMode says what the maker of a file asked for, which decides what happens when somebody else
+// made one of that name meanwhile.
+type CreateMode struct {
+	Excl  bool // O_EXCL: the loser gets ErrExists at commit
+	Trunc bool // O_TRUNC: whatever is there is replaced, as it would have been at open
+}
+
+// Create makes a file, a directory (key ending in "/"), a symlink or a special file at key, which the
+// caller knows to be absent. The File is acquired. No request is sent: a file is committed when bytes
+// were written, or at its last close; a directory after AttrDelay. ErrExists if the Store knows a file
+// there.
+func (s *Store) Create(key string, a Attr, m CreateMode) (*File, error) {
+	if err := a.checkFit(key); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	e := s.names.at(key)
+	if e.file != nil {
+		return nil, ErrExists
+	}
+	a.Known = true
+	f := s.newFileLocked(key, a)
+	f.aclKnown = true
+	f.create, f.fresh = m, e.doomed == nil
+	f.shadows = e.doomed != nil
+	f.neverCommitted, f.appendOnly = true, true
+	e.file = f
+	if isDirKey(key) {
+		f.dirtyAttr = true
+		s.lazy.add(f)
+	}
+	return f, nil
+}
+
+// Acquire returns the File of an existing object, the same one to everybody while somebody holds it or
+// it is dirty; v and a count only for the first. The caller calls Release.
+func (s *Store) Acquire(key string, v Version, a Attr) *File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.names.at(key)
+	if e.file != nil {
+		e.file.refs++
+		return e.file
+	}
+	f := s.newFileLocked(key, a)
+	f.setBase(v)
+	e.file = f
+	return f
+}
+
+// newFileLocked makes an acquired File.
+func (s *Store) newFileLocked(key string, a Attr) *File {
+	s.ino++
+	return &File{s: s, ino: s.ino, refs: 1, key: key, attr: a}
+}
