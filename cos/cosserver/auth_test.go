@@ -75,6 +75,9 @@ func TestSignatures(t *testing.T) {
 			if r.status != tt.status || r.code() != tt.code {
 				t.Errorf("got %d %q, want %d %s", r.status, r.body, tt.status, tt.code)
 			}
+			if got, want := r.header.Get("Date"), clock.Now().UTC().Format(http.TimeFormat); got != want {
+				t.Errorf("Date %q, want the server's %q", got, want)
+			}
 		})
 	}
 	r := c.do("PUT", "/k", "x", nil)

@@ -103,7 +103,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s, which another process may have open: %w", dir, err)
 	}
-	db, err := openIndex(filepath.Join(dir, "index"), s.log)
+	db, err := openIndex(filepath.Join(dir, "index"), s.log, o.NoSync)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the index of %s: %w", dir, err), held.Close())
 	}
@@ -115,11 +115,15 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func openIndex(dir string, log *slog.Logger) (*pebble.DB, error) {
+func openIndex(dir string, log *slog.Logger, noSync bool) (*pebble.DB, error) {
+	fs := vfs.Default // not the one pebble would choose, whose health checks start goroutines only to log
+	if noSync {
+		fs = lazyFS{fs}
+	}
 	cache := pebble.NewCache(32 << 20)
 	defer cache.Unref()
 	return pebble.Open(dir, &pebble.Options{
-		FS:                 vfs.Default, // the default's health checks start goroutines only to log
+		FS:                 fs,
 		Cache:              cache,
 		MemTableSize:       8 << 20,
 		MaxOpenFiles:       256,
