@@ -1,0 +1,251 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"cosfuse/cache"
+	"cosfuse/cos"
+	"cosfuse/writeback"
+)
+
+// fact is what HEAD told of one key: an object or a directory's marker ("k/").
+type fact struct {
+	found bool
+	ver   writeback.Version
+	attr  writeback.Attr
+}
+
+// facts keeps what the service told of single keys and shares the HEADs that find it out.
+type facts struct {
+	m        *Mount
+	heads    *cache.Table[fact]
+	prefixes *cache.Table[bool] // whether anything is below a prefix
+	ahead    chan struct{}      // one slot for each HEAD that nobody waits for yet
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex // guards calls; a leaf
+	calls map[string]*headCall
+}
+
+// headCall is a HEAD in flight.
+type headCall struct {
+	done  chan struct{} // closed when fact and err are set
+	asked time.Time
+	fact  fact
+	err   error
+}
+
+func newFacts(m *Mount) *facts {
+	return &facts{
+		m:        m,
+		heads:    cache.NewTable[fact](maxFacts, m.o.Now),
+		prefixes: cache.NewTable[bool](maxPrefixes, m.o.Now),
+		ahead:    make(chan struct{}, statFanOut),
+		calls:    make(map[string]*headCall),
+	}
+}
+
+// close waits for the HEADs in flight, which the mount's context must have ended.
+func (fs *facts) close() { fs.wg.Wait() }
+
+// head asks the service for key, sharing a request under way, and waits unless ctx ends first. A 404
+// is an answer, not an error.
+func (fs *facts) head(ctx context.Context, key string) (fact, time.Time, error) {
+	c := fs.start(key, nil)
+	if err := wait(ctx, c.done); err != nil {
+		return fact{}, time.Time{}, err
+	}
+	return c.fact, c.asked, c.err
+}
+
+// headAhead begins to ask for key unless too many such requests are in flight.
+func (fs *facts) headAhead(key string) bool {
+	select {
+	case fs.ahead <- struct{}{}:
+	default:
+		return false
+	}
+	fs.start(key, func() { <-fs.ahead })
+	return true
+}
+
+// start returns the call under way for key, or begins one under the mount's lifetime: others may
+// come to share it. done is called when the caller's interest ends, at once if the call was there.
+func (fs *facts) start(key string, done func()) *headCall {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if c := fs.calls[key]; c != nil {
+		if done != nil {
+			done()
+		}
+		return c
+	}
+	c := &headCall{done: make(chan struct{}), asked: fs.m.o.Now()}
+	fs.calls[key] = c
+	fs.wg.Go(func() {
+		c.fact, c.err = fs.ask(key, c.asked)
+		fs.mu.Lock()
+		delete(fs.calls, key)
+		fs.mu.Unlock()
+		close(c.done)
+		if done != nil {
+			done()
+		}
+	})
+	return c
+}
+
+// ask sends the HEAD and keeps the answer.
+func (fs *facts) ask(key string, asked time.Time) (fact, error) {
+	info, err := fs.m.o.Client.Head(fs.m.ctx, key, nil)
+	var f fact
+	switch {
+	case errors.Is(err, cos.ErrNotFound):
+	case err != nil:
+		return fact{}, err
+	default:
+		f = fact{
+			found: true,
+			ver:   writeback.VersionOf(info, asked),
+			attr:  writeback.DecodeAttr(info, fs.m.o.Defaults),
+		}
+		if l, ok := fs.m.o.Store.Local(key); ok && l.File != nil {
+			l.File.Confirm(f.ver, f.attr)
+		}
+	}
+	fs.m.o.Store.Observed(key, asked)
+	fs.heads.PutAt(key, f, asked)
+	return f, nil
+}
+
+// known returns the fact about key if it is not older than maxAge and than since.
+func (fs *facts) known(key string, maxAge time.Duration, since time.Time) (fact, time.Time, bool) {
+	f, at, ok := fs.heads.Get(key)
+	if !ok || !fs.m.young(at, maxAge) || at.Before(since) {
+		return fact{}, time.Time{}, false
+	}
+	return f, at, true
+}
+
+// of returns the fact about the very version that a listing shows, however old it is.
+func (fs *facts) of(key string, e *cache.Entry) (fact, bool) {
+	f, _, ok := fs.heads.Get(key)
+	if !ok || !f.found || f.ver.ETag != e.ETag || f.ver.Size != e.Size || !f.ver.LastModified.Equal(e.LastModified) {
+		return fact{}, false
+	}
+	return f, true
+}
+
+// belief is what single answers of the service say of key (of a directory if it ends in "/"), and
+// when they were asked for. Answers older than since do not count, and absence is believed for
+// absentAge.
+func (fs *facts) belief(key string, since time.Time, absentAge time.Duration) (belief, time.Time) {
+	f, at, ok := fs.known(key, fs.m.o.MetaTTL, since)
+	if ok && f.found {
+		return present, at
+	}
+	if isDirKey(key) {
+		// No marker is no proof: only the prefix tells.
+		var below bool
+		below, at, ok = fs.prefixes.Get(key)
+		ok = ok && fs.m.young(at, fs.m.o.MetaTTL) && !at.Before(since)
+		if ok && below {
+			return present, at
+		}
+	}
+	if ok && fs.m.young(at, absentAge) {
+		return absent, at
+	}
+	return unknown, time.Time{}
+}
+
+// drop forgets what was known of key, because it was changed here.
+func (fs *facts) drop(key string) {
+	fs.heads.Drop(key)
+	if isDirKey(key) {
+		fs.prefixes.Drop(key)
+	}
+}
+
+// dropTree forgets everything below prefix.
+func (fs *facts) dropTree(prefix string) {
+	fs.heads.DropPrefix(prefix)
+	fs.prefixes.DropPrefix(prefix)
+}
+
+// scan watches in which order the names of a directory are asked for, so that "ls -l", rsync and
+// find, who stat every name in the order of the listing, wait for many HEADs at once instead of one
+// after the other.
+type scan struct {
+	listing *cache.Listing // the last one used
+	last    int            // index of the name asked for last
+	run     int            // how many came in order
+	ahead   int            // names before this index were asked for
+}
+
+// Names may be asked for a little out of order, by several threads, and some not at all.
+const scanSlack = 16
+
+// next notes that entry i of l was asked for and returns the range of entries to ask for ahead.
+func (s *scan) next(l *cache.Listing, i int) (from, to int) {
+	if s.listing != l {
+		*s = scan{listing: l, last: -1}
+	}
+	if d := i - s.last; d > 0 && d <= scanSlack {
+		s.run++
+	} else if d > scanSlack || d < -scanSlack {
+		s.run, s.ahead = 0, 0
+	}
+	s.last = i
+	if s.run == 0 {
+		return 0, 0
+	}
+	from = max(i+1, s.ahead)
+	to = min(i+1+min(8<<min(s.run, 4), statFanOut), len(l.Entries))
+	return from, max(from, to)
+}
+
+// statAhead asks for the attributes of the entries of dir's listing that come after entry i, if dir
+// is being walked.
+func (m *Mount) statAhead(dir *node, dirKey string, l *cache.Listing, i int) {
+	dir.mu.Lock()
+	from, to := dir.scan.next(l, i)
+	dir.mu.Unlock()
+	for ; from < to; from++ {
+		e := &l.Entries[from]
+		key := dirKey + e.Name
+		if e.Dir {
+			key += "/"
+		}
+		if !m.needsHead(key, e) {
+			continue
+		}
+		if !m.facts.headAhead(key) {
+			break
+		}
+	}
+	dir.mu.Lock()
+	if dir.scan.listing == l {
+		dir.scan.ahead = max(dir.scan.ahead, from)
+	}
+	dir.mu.Unlock()
+}
+
+// needsHead reports whether the attributes of a listed name are unknown.
+func (m *Mount) needsHead(key string, e *cache.Entry) bool {
+	if _, ok := m.o.Store.Local(key); ok {
+		return false
+	}
+	if !e.Dir {
+		_, ok := m.facts.of(key, e)
+		return !ok
+	}
+	if l, _, ok := m.dirs.Peek(key); ok && !l.HasMarker {
+		return false
+	}
+	_, _, ok := m.facts.known(key, m.o.MetaTTL, time.Time{})
+	return !ok
+}

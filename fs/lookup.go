@@ -1,0 +1,462 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	gofs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sync/errgroup"
+
+	"cosfuse/cache"
+	"cosfuse/cos"
+	"cosfuse/writeback"
+)
+
+// errUnknown is the answer of a search that may not use the network and would have to.
+var errUnknown = errors.New("not known without asking")
+
+// Lookup finds name in the directory. One request's round trip at most, but for a directory's
+// attributes.
+func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	child, err := n.lookup(ctx, name, out, true)
+	if err != nil {
+		return nil, n.m.fail("lookup", name, err)
+	}
+	return &child.Inode, 0
+}
+
+// lookup finds name and fills out. Without online it fails with errUnknown rather than ask.
+func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, online bool) (*node, error) {
+	comp, errno := parseName(name)
+	if errno == syscall.ENAMETOOLONG {
+		return nil, errno
+	}
+	if errno != 0 {
+		return nil, syscall.ENOENT // nothing can have this name
+	}
+	o, err := n.m.search(ctx, n, comp, online)
+	if err != nil {
+		return nil, err
+	}
+	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
+	child.remember(o)
+	n.m.fillEntry(out, &o)
+	return child, nil
+}
+
+// search finds out what comp is in dir: our own knowledge first, then a listing, then single facts,
+// then the service. The error is ENOENT only if promise P6 holds: the service said so, or a complete
+// listing younger than the negative TTL does.
+func (m *Mount) search(ctx context.Context, dir *node, comp component, online bool) (object, error) {
+	dirKey, err := m.tree.key(ctx, dir)
+	if err != nil {
+		return object{}, err
+	}
+	key := dirKey + comp.seg
+	if checkKey(key) != 0 {
+		return object{}, syscall.ENAMETOOLONG
+	}
+	for try := 0; ; try++ {
+		q := m.question(dirKey, comp.seg)
+		o, err := m.answer(ctx, dir, q, comp.hidden, online)
+		if !errors.Is(err, errUnknown) || !online || try == 2 {
+			return o, err
+		}
+		if err := m.inquire(ctx, q, comp.hidden); err != nil {
+			return object{}, err
+		}
+	}
+}
+
+// question gathers what is known of one component without asking anybody.
+type question struct {
+	dirKey, key string
+	listing     *cache.Listing // of dirKey; nil if none is fresh enough
+	file, sub   *cache.Entry   // as listed, unless we changed the name after the listing
+	local       writeback.Local
+	hasLocal    bool
+	localDir    writeback.Local // of key+"/"
+	hasLocalDir bool
+}
+
+func (m *Mount) question(dirKey, seg string) question {
+	q := question{dirKey: dirKey, key: dirKey + seg}
+	q.local, q.hasLocal = m.o.Store.Local(q.key)
+	q.localDir, q.hasLocalDir = m.o.Store.Local(q.key + "/")
+	if q.listing = m.peek(dirKey); q.listing == nil {
+		return q
+	}
+	q.file, q.sub = q.listing.Find(seg)
+	if q.hasLocal && q.listing.Started.Before(q.local.At) {
+		q.file = nil
+	}
+	if q.hasLocalDir && q.listing.Started.Before(q.localDir.At) {
+		q.sub = nil
+	}
+	return q
+}
+
+// belief is what we know of one of the two things a component may be.
+type belief int
+
+const (
+	unknown belief = iota
+	present
+	absent
+)
+
+// young reports whether something is not older than age.
+func (m *Mount) young(at time.Time, age time.Duration) bool { return m.o.Now().Sub(at) <= age }
+
+// localBelief is what the Store says. What is in COS counts as long as a change by others may go
+// unnoticed; what is not, always.
+func (m *Mount) localBelief(l writeback.Local, ok bool) belief {
+	switch {
+	case !ok:
+		return unknown
+	case l.File != nil:
+		if st := l.File.Stat(); st.Dirty || m.young(st.Base.Confirmed, m.o.MetaTTL) {
+			return present
+		}
+	case l.Deleted && m.young(l.At, m.o.NegativeTTL):
+		return absent
+	case !l.Deleted && m.young(l.At, m.o.MetaTTL):
+		return present
+	}
+	return unknown
+}
+
+// beliefs tells what is known of the object key and of the directory key+"/". That a listed file is
+// not a directory as well is believed as long as the file is.
+func (m *Mount) beliefs(q *question) (file, dir belief) {
+	if file = m.localBelief(q.local, q.hasLocal); file == unknown {
+		file = m.serviceBelief(q.key, q.file, q.listing, q.local.At, m.o.NegativeTTL)
+	}
+	if dir = m.localBelief(q.localDir, q.hasLocalDir); dir != unknown {
+		return file, dir
+	}
+	absentAge := m.o.NegativeTTL
+	if file == present {
+		absentAge = m.o.MetaTTL
+	}
+	return file, m.serviceBelief(q.key+"/", q.sub, q.listing, q.localDir.At, absentAge)
+}
+
+// serviceBelief is what the newest answer says of key: a single one, or listing l of its directory,
+// which shows it as e or, if e is nil, does not. Answers older than our own change of the key, made
+// at since, do not count. Absence is believed for absentAge.
+func (m *Mount) serviceBelief(key string, e *cache.Entry, l *cache.Listing, since time.Time, absentAge time.Duration) belief {
+	b, at := m.facts.belief(key, since, absentAge)
+	if l == nil || l.Started.Before(since) || b != unknown && at.After(l.Started) {
+		return b
+	}
+	switch {
+	case e != nil:
+		return present
+	case m.young(l.Started, absentAge):
+		return absent
+	}
+	return unknown
+}
+
+// answer decides. hidden asks for the object in the shadow of a directory.
+func (m *Mount) answer(ctx context.Context, dir *node, q question, hidden, online bool) (object, error) {
+	file, sub := m.beliefs(&q)
+	if sub != present && m.hasLocalChildren(q.key+"/") {
+		sub = present
+	}
+	switch {
+	case !hidden && sub == present:
+		return m.dirObject(ctx, dir, q, online)
+	case hidden && sub == absent, file == absent && (hidden || sub == absent):
+		return object{}, syscall.ENOENT
+	case !hidden && sub == unknown && m.localBelief(q.local, q.hasLocal) == present:
+		// Made or open here, when there was no directory. One that another mount makes meanwhile
+		// is seen when it is listed.
+		return m.fileObject(ctx, dir, q, online)
+	case sub == unknown, file == unknown:
+		return object{}, errUnknown
+	}
+	return m.fileObject(ctx, dir, q, online)
+}
+
+// hasLocalChildren reports whether something directly below prefix exists here only.
+func (m *Mount) hasLocalChildren(prefix string) bool {
+	for _, l := range m.o.Store.LocalChildren(prefix) {
+		if !l.Deleted {
+			return true
+		}
+	}
+	return false
+}
+
+// inquire asks the service about q. If the directory is known to be small, listing it anew is one
+// request that answers for all its other names, too; else HEAD and LIST go out at once.
+func (m *Mount) inquire(ctx context.Context, q question, hidden bool) error {
+	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted
+	if q.listing != nil && len(q.listing.Entries) < cos.MaxListKeys && !lagging && !hidden &&
+		!m.young(q.listing.Started, m.o.NegativeTTL) {
+		_, err := m.list(ctx, q.dirKey)
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		_, _, err := m.facts.head(gctx, q.key)
+		return err
+	})
+	g.Go(func() error { return m.probe(gctx, q.key+"/") })
+	return g.Wait()
+}
+
+// probe asks whether anything exists below prefix, and keeps the answer. A marker is asked for its
+// attributes at once.
+func (m *Mount) probe(ctx context.Context, prefix string) error {
+	asked := m.o.Now()
+	below, marker, err := m.firstBelow(ctx, prefix, 1)
+	if err != nil {
+		return err
+	}
+	if !below && !marker {
+		m.o.Store.Observed(prefix, asked)
+	}
+	m.facts.prefixes.PutAt(prefix, below || marker, asked)
+	if !marker {
+		m.facts.heads.PutAt(prefix, fact{}, asked) // it would have been the first
+		return nil
+	}
+	if _, _, ok := m.facts.known(prefix, m.o.MetaTTL, time.Time{}); ok {
+		return nil
+	}
+	_, _, err = m.facts.head(ctx, prefix)
+	return err
+}
+
+// firstBelow reports whether the bucket has the key prefix itself and, unless that was all it looked
+// at, a key below it. It looks at the first few keys that we did not delete: deleted ones may be
+// listed for a while.
+func (m *Mount) firstBelow(ctx context.Context, prefix string, few int) (below, marker bool, err error) {
+	o := cos.ListOptions{Prefix: prefix, MaxKeys: few}
+	for {
+		page, err := m.o.Client.List(ctx, &o)
+		if err != nil {
+			return false, false, err
+		}
+		for i := range page.Entries {
+			key := page.Entries[i].Key
+			switch l, ok := m.o.Store.Local(key); {
+			case ok && l.Deleted:
+			case key == prefix:
+				marker = true
+			default:
+				return true, marker, nil
+			}
+		}
+		if !page.Truncated || marker && few == 1 {
+			return false, marker, nil
+		}
+		o.Marker, o.MaxKeys = page.NextMarker, cos.MaxListKeys
+	}
+}
+
+// fileObject describes the object q.key, which is present.
+func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bool) (object, error) {
+	if m.localBelief(q.local, q.hasLocal) == present {
+		return m.localObject(ctx, q.local, online)
+	}
+	if f, at, ok := m.facts.known(q.key, m.o.MetaTTL, q.local.At); ok && f.found &&
+		(q.listing == nil || at.After(q.listing.Started)) {
+		return m.factObject(q.key, f, at), nil
+	}
+	if q.file != nil {
+		if dir != nil {
+			m.walked(dir, q, false)
+		}
+		if f, ok := m.facts.of(q.key, q.file); ok {
+			return m.factObject(q.key, f, q.listing.Started), nil
+		}
+	}
+	if !online {
+		return object{}, errUnknown
+	}
+	return m.headObject(ctx, q.key)
+}
+
+// headObject asks the service for the object key.
+func (m *Mount) headObject(ctx context.Context, key string) (object, error) {
+	f, asked, err := m.facts.head(ctx, key)
+	if err != nil {
+		return object{}, err
+	}
+	if !f.found {
+		return object{}, syscall.ENOENT
+	}
+	return m.factObject(key, f, asked), nil
+}
+
+func (m *Mount) factObject(key string, f fact, asked time.Time) object {
+	return object{key: key, ver: f.ver, attr: f.attr, size: f.ver.Size, asked: asked}
+}
+
+// localObject describes what we made or changed. The time of a version that the service alone dated
+// must be asked for once.
+func (m *Mount) localObject(ctx context.Context, l writeback.Local, online bool) (object, error) {
+	if l.File != nil {
+		o := fileObject(l.File.Stat(), m.o.Now())
+		return o, m.settleTime(ctx, &o, l.File, online)
+	}
+	if !l.Attr.Known { // moved here with its directory, unseen
+		if !online {
+			return object{}, errUnknown
+		}
+		return m.headObject(ctx, l.Key)
+	}
+	o := object{key: l.Key, ver: l.Version, attr: l.Attr, size: l.Version.Size, asked: l.At, ctime: l.At}
+	return o, m.settleTime(ctx, &o, nil, online)
+}
+
+// settleTime finds out the mtime of an object that carries none: the Last-Modified of its version,
+// which only HEAD tells. While the object is being written there is no version to ask for.
+func (m *Mount) settleTime(ctx context.Context, o *object, f *writeback.File, online bool) error {
+	if isDirKey(o.key) || o.ver.Absent() || !o.mtime().IsZero() {
+		return nil
+	}
+	k, at, ok := m.facts.known(o.key, m.o.MetaTTL, time.Time{})
+	if !ok || !k.found || !k.ver.Same(o.ver) {
+		if !online {
+			return errUnknown
+		}
+		var err error
+		if k, at, err = m.facts.head(ctx, o.key); err != nil {
+			return err
+		}
+	}
+	if !k.found || !k.ver.Same(o.ver) {
+		return nil // replaced by somebody else; the next open finds out
+	}
+	o.ver.LastModified, o.asked = k.ver.LastModified, at
+	if f != nil {
+		f.Confirm(k.ver, k.attr)
+	}
+	return nil
+}
+
+// dirObject describes the directory q.key+"/", which is present.
+func (m *Mount) dirObject(ctx context.Context, parent *node, q question, online bool) (object, error) {
+	if q.sub != nil {
+		m.walked(parent, q, true)
+	}
+	return m.directory(ctx, q.key+"/", online)
+}
+
+// directory describes the directory key, known to exist.
+func (m *Mount) directory(ctx context.Context, key string, online bool) (object, error) {
+	l, ok := m.o.Store.Local(key)
+	if m.localBelief(l, ok) == present {
+		return m.localObject(ctx, l, online)
+	}
+	if listing, at, ok := m.dirs.Peek(key); ok && !listing.HasMarker && at.After(l.At) {
+		return m.bareDirectory(key, at), nil
+	}
+	f, at, ok := m.facts.known(key, m.o.MetaTTL, l.At)
+	if !ok {
+		if !online {
+			return object{}, errUnknown
+		}
+		var err error
+		if f, at, err = m.facts.head(ctx, key); err != nil {
+			return object{}, err
+		}
+	}
+	if !f.found {
+		return m.bareDirectory(key, at), nil
+	}
+	return m.factObject(key, f, at), nil
+}
+
+// bareDirectory describes a directory that has no marker to carry attributes.
+func (m *Mount) bareDirectory(key string, asked time.Time) object {
+	return object{key: key, attr: writeback.DefaultAttr(key, m.o.Defaults), bare: true, asked: asked}
+}
+
+// walked tells the look-ahead that an entry of the listing was asked for.
+func (m *Mount) walked(dir *node, q question, sub bool) {
+	seg := q.key[len(q.dirKey):]
+	i, ok := slices.BinarySearchFunc(q.listing.Entries, seg, func(e cache.Entry, seg string) int {
+		return strings.Compare(e.Name, seg)
+	})
+	for ; ok && i < len(q.listing.Entries) && q.listing.Entries[i].Name == seg; i++ {
+		if q.listing.Entries[i].Dir == sub {
+			m.statAhead(dir, q.dirKey, q.listing, i)
+			return
+		}
+	}
+}
+
+// peek returns the listing of prefix if one within the TTL is known. A directory that was made here
+// is known to have been empty.
+func (m *Mount) peek(prefix string) *cache.Listing {
+	if l, _, ok := m.dirs.Peek(prefix); ok {
+		return l
+	}
+	l, at, ok := m.born.Get(prefix)
+	if !ok || !m.young(at, m.o.MetaTTL) {
+		return nil
+	}
+	return l
+}
+
+// list returns a listing of prefix that is young enough to prove absence, asking for one if need be.
+func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error) {
+	l, err := m.dirs.Get(ctx, prefix, m.o.NegativeTTL)
+	if err != nil {
+		return nil, err
+	}
+	m.born.Drop(prefix)
+	m.o.Store.Settle(prefix, l.Started, func(base string) (writeback.Version, bool) {
+		file, dir := l.Find(strings.TrimSuffix(base, "/"))
+		if isDirKey(base) {
+			return writeback.Version{}, dir != nil
+		}
+		if file == nil {
+			return writeback.Version{}, false
+		}
+		return writeback.Version{ETag: file.ETag, Size: file.Size, LastModified: file.LastModified}, true
+	})
+	if l.Hidden > 0 {
+		m.noteHidden(prefix, l)
+	}
+	return l, nil
+}
+
+// noteHidden counts names that no path can have, and logs the first directory that has some.
+func (m *Mount) noteHidden(prefix string, l *cache.Listing) {
+	m.hiddenOnce.Do(func() {
+		m.log.LogAttrs(m.ctx, slog.LevelWarn, "keys that no path can name are hidden",
+			slog.String("key", prefix), slog.Int("bytes", l.Hidden))
+	})
+}
+
+// fetchPage is the cache's way to the service.
+func (m *Mount) fetchPage(ctx context.Context, prefix, marker string) (*cache.Page, error) {
+	p, err := m.o.Client.List(ctx, &cos.ListOptions{Prefix: prefix, Delimiter: "/", Marker: marker})
+	if err != nil {
+		return nil, err
+	}
+	page := &cache.Page{Prefixes: p.CommonPrefixes, Entries: make([]cache.RawEntry, len(p.Entries))}
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		page.Entries[i] = cache.RawEntry{
+			Key: e.Key, Size: e.Size, ETag: e.ETag, LastModified: e.LastModified, StorageClass: e.StorageClass,
+		}
+	}
+	if p.Truncated {
+		page.Next = p.NextMarker
+	}
+	return page, nil
+}

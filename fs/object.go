@@ -1,0 +1,112 @@
+package fs
+
+import (
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"cosfuse/writeback"
+)
+
+// object is what a name turned out to be.
+type object struct {
+	key   string // ends in "/" for a directory
+	ver   writeback.Version
+	attr  writeback.Attr
+	ctime time.Time // zero: as mtime
+	size  int64
+	bare  bool      // a directory with no marker: the prefix alone
+	gone  bool      // unlinked
+	asked time.Time // the service or a change of ours vouches for it as of then
+	fluid bool      // being changed here: attributes may not be cached
+}
+
+const (
+	dirSize     = 4096
+	fileBlksize = 4096
+)
+
+// mtime is the stored one, else the time at which the service got the version.
+func (o *object) mtime() time.Time {
+	if !o.attr.Mtime.IsZero() {
+		return o.attr.Mtime
+	}
+	return o.ver.LastModified
+}
+
+// fill writes stat(2)'s view of o. Access times are not kept: they follow mtime.
+func (o *object) fill(out *fuse.Attr) {
+	out.Mode = o.attr.Mode
+	out.Uid, out.Gid = o.attr.UID, o.attr.GID
+	out.Nlink = 1
+	out.Size = uint64(o.size)
+	out.Blksize = fileBlksize
+	if isDirKey(o.key) || o.attr.Mode&typeMask == fuse.S_IFDIR {
+		out.Nlink = 2
+		out.Size = dirSize
+	}
+	if o.gone {
+		out.Nlink = 0
+	}
+	out.Blocks = (out.Size + 511) / 512
+	mtime := o.mtime()
+	ctime := o.ctime
+	if ctime.IsZero() {
+		ctime = o.ver.LastModified
+	}
+	if ctime.IsZero() {
+		ctime = mtime
+	}
+	setTime(&out.Mtime, &out.Mtimensec, mtime)
+	setTime(&out.Atime, &out.Atimensec, mtime)
+	setTime(&out.Ctime, &out.Ctimensec, ctime)
+}
+
+// setTime writes t; the zero Time is the epoch.
+func setTime(sec *uint64, nsec *uint32, t time.Time) {
+	if t.IsZero() {
+		*sec, *nsec = 0, 0
+		return
+	}
+	*sec, *nsec = uint64(t.Unix()), uint32(t.Nanosecond())
+}
+
+// shortest is the timeout to tell the kernel instead of none, which go-fuse would replace.
+const shortest = time.Nanosecond
+
+// remaining is how long something that was true at asked may still be believed.
+func (m *Mount) remaining(asked time.Time) time.Duration {
+	return max(m.o.MetaTTL-m.o.Now().Sub(asked), shortest)
+}
+
+// timeouts returns how long the kernel may keep the name and the attributes of o.
+func (m *Mount) timeouts(o *object) (entry, attr time.Duration) {
+	entry = m.remaining(o.asked)
+	if o.fluid {
+		return entry, shortest
+	}
+	return entry, entry
+}
+
+// fillEntry writes the answer to a lookup.
+func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
+	o.fill(&out.Attr)
+	entry, attr := m.timeouts(o)
+	out.SetEntryTimeout(entry)
+	out.SetAttrTimeout(attr)
+}
+
+// fillAttr writes the answer to a getattr or setattr.
+func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
+	o.fill(&out.Attr)
+	_, attr := m.timeouts(o)
+	out.SetTimeout(attr)
+}
+
+// fileObject describes a File in use here.
+func fileObject(s writeback.Stat, now time.Time) object {
+	return object{
+		key: s.Key, ver: s.Base, attr: s.Attr, ctime: s.Ctime, size: s.Size,
+		gone: s.Unlinked, asked: now, fluid: s.DirtyData || !s.MtimeKnown,
+	}
+}

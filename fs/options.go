@@ -1,0 +1,82 @@
+package fs
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"cosfuse/cos"
+	"cosfuse/writeback"
+)
+
+// Options of Mount. Client and Store are required; the zero value of everything else is a sane
+// default.
+type Options struct {
+	Client *cos.Client
+	Store  *writeback.Store // of the same bucket; the caller closes it after Wait
+
+	// Prefix is the part of the bucket to show: "" is all of it, else it ends in "/".
+	Prefix string
+	// Defaults are the attributes of objects that carry none.
+	Defaults writeback.AttrDefaults
+
+	// MetaTTL is how old names and attributes may be. 0 is 60 s. Less costs requests.
+	MetaTTL time.Duration
+	// NegativeTTL is how long a name is believed absent. 0 is 5 s.
+	NegativeTTL time.Duration
+
+	ReadOnly   bool // the kernel refuses changes with EROFS
+	AllowOther bool // other users may use the mount; needs user_allow_other in fuse.conf unless root
+
+	// FsName is the first column of df. "" is "cosfuse".
+	FsName string
+	// Fusermount mounts through fusermount3, as a user who is not root must. Root calls mount(2).
+	Fusermount bool
+
+	// Changes carries what changed behind the kernel's back; its Add belongs into the Store's
+	// options. nil: the kernel learns of such changes at the next open or after MetaTTL.
+	Changes *Changes
+
+	Logger *slog.Logger // nil discards
+	Debug  bool         // log every request of the kernel, at level debug
+	Now    func() time.Time
+}
+
+// Defaults and bounds that are no options.
+const (
+	defaultMetaTTL     = time.Minute
+	defaultNegativeTTL = 5 * time.Second
+	maxFacts           = 300_000 // about 400 bytes each
+	maxPrefixes        = 100_000 // about 150 bytes each
+	maxInflightBytes   = 256 << 20
+	maxWriteBytes      = 1 << 20
+	maxBackground      = 128
+	statFanOut         = 64 // HEADs in flight for names that nobody has waited for yet
+)
+
+var errOptions = errors.New("fs options")
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Client == nil || o.Store == nil {
+		return o, errors.Join(errOptions, errors.New("Client and Store are required"))
+	}
+	if o.Prefix != "" && !isDirKey(o.Prefix) {
+		return o, errors.Join(errOptions, errors.New("Prefix must be empty or end in a slash"))
+	}
+	if o.MetaTTL == 0 {
+		o.MetaTTL = defaultMetaTTL
+	}
+	if o.NegativeTTL == 0 {
+		o.NegativeTTL = defaultNegativeTTL
+	}
+	if o.FsName == "" {
+		o.FsName = "cosfuse"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o, nil
+}

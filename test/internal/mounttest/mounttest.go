@@ -1,0 +1,202 @@
+package mounttest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"cosfuse/cache"
+	"cosfuse/cos"
+	"cosfuse/cos/cosserver"
+	"cosfuse/fs"
+	"cosfuse/writeback"
+)
+
+// Options of New and of Volume.Mount. The zero value is the default mount.
+type Options struct {
+	FS     fs.Options        // Client, Store and Changes are filled in
+	Store  writeback.Options // Client, Blocks and Dir are filled in
+	Server cosserver.Options // of New only; Dir is filled in
+	Log    bool              // log warnings to the test
+}
+
+// Bucket is a server and a client of its own for looking behind the mounts.
+type Bucket struct {
+	Server   *cosserver.Server
+	URL      string
+	Client   *cos.Client
+	listener *cosserver.Listener
+}
+
+// Volume is a mounted bucket.
+type Volume struct {
+	*Bucket
+	Dir   string // mount point
+	Store *writeback.Store
+	Mount *fs.Mount
+
+	o      Options
+	client *cos.Client
+	blocks *cache.Blocks
+	cancel context.CancelFunc
+}
+
+// patience bounds how long the end of a test waits for commits.
+const patience = 30 * time.Second
+
+// NewBucket starts a server that ends with the test.
+func NewBucket(t testing.TB, o cosserver.Options) *Bucket {
+	t.Helper()
+	o.Dir = filepath.Join(t.TempDir(), "bucket")
+	o.NoSync = true
+	s, err := cosserver.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bucket{Server: s, URL: l.URL, listener: l}
+	b.Client = b.newClient(t, nil)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := errors.Join(b.Client.Close(), l.Close(ctx), s.Close()); err != nil {
+			t.Errorf("end of the server: %v", err)
+		}
+	})
+	return b
+}
+
+func (b *Bucket) newClient(t testing.TB, log *slog.Logger) *cos.Client {
+	t.Helper()
+	c, err := cos.New(cos.Options{
+		Endpoint: b.URL, Region: b.Server.Region(), Bucket: b.Server.Bucket(), Logger: log,
+		BaseDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// New starts a server and mounts its bucket for the time of the test.
+func New(t testing.TB, o Options) *Volume {
+	t.Helper()
+	NeedFUSE(t)
+	return NewBucket(t, o.Server).Mount(t, o)
+}
+
+// NeedFUSE skips the test where nothing can be mounted.
+func NeedFUSE(t testing.TB) {
+	t.Helper()
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("nothing can be mounted here: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("mounting with mount(2) needs root")
+	}
+}
+
+// Mount mounts the bucket on a new directory for the time of the test.
+func (b *Bucket) Mount(t testing.TB, o Options) *Volume {
+	t.Helper()
+	v := &Volume{Bucket: b, Dir: filepath.Join(t.TempDir(), "mnt"), o: o}
+	if err := os.Mkdir(v.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	v.start(t)
+	t.Cleanup(func() { v.Stop(t) })
+	return v
+}
+
+// Remount unmounts, commits everything, and mounts again with empty caches.
+func (v *Volume) Remount(t testing.TB) {
+	t.Helper()
+	v.Stop(t)
+	v.start(t)
+}
+
+func (v *Volume) start(t testing.TB) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	if v.o.Log {
+		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	v.cancel = cancel
+	v.client = v.newClient(t, log)
+	var err error
+	if v.blocks, err = cache.NewBlocks(ctx, cache.BlocksOptions{MemoryBytes: 64 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	changes := fs.NewChanges()
+	so := v.o.Store
+	so.Client, so.Blocks, so.Dir = v.client, v.blocks, filepath.Join(t.TempDir(), "staging")
+	so.Logger, so.Changed = log, changes.Add
+	if v.Store, err = writeback.Open(ctx, so); err != nil {
+		t.Fatal(err)
+	}
+	fo := v.o.FS
+	fo.Client, fo.Store, fo.Changes, fo.Logger = v.client, v.Store, changes, log
+	if v.Mount, err = fs.New(ctx, v.Dir, fo); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Stop unmounts and commits everything. The test fails if the mount is busy.
+func (v *Volume) Stop(t testing.TB) {
+	t.Helper()
+	if v.Mount == nil {
+		return
+	}
+	if err := v.Mount.Unmount(); err != nil {
+		t.Errorf("%v; detaching", err)
+		if err := syscall.Unmount(v.Dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}
+	v.Mount.Wait()
+	v.Mount = nil
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := v.Store.Close(ctx); err != nil {
+		t.Errorf("commit what was left: %v", err)
+	}
+	v.blocks.Close()
+	v.cancel()
+	if err := v.client.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Path joins names to the mount point.
+func (v *Volume) Path(names ...string) string {
+	return filepath.Join(append([]string{v.Dir}, names...)...)
+}
+
+// Mutations counts the requests since the last ResetStats that changed something.
+func (b *Bucket) Mutations() int64 {
+	var n int64
+	for op, s := range b.Server.Stats() {
+		switch op {
+		case "HeadObject", "GetObject", "ListObjects", "HeadBucket", "ListParts", "ListUploads", "GetObjectACL", "GetBucketVersioning":
+		default:
+			n += s.Requests
+		}
+	}
+	return n
+}
+
+// Count returns the requests of one operation since the last ResetStats.
+func (b *Bucket) Count(op string) int64 { return b.Server.Stats()[op].Requests }
