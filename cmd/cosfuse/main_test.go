@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// commandEnv makes the test binary behave as the command: the tests that need real processes run it.
+const commandEnv = "COSFUSE_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(commandEnv) != "" {
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// testCLI is an invocation with an environment of its own, that keeps what it prints.
+type testCLI struct {
+	*cli
+	out, err bytes.Buffer
+	env      map[string]string
+	dir      string // HOME
+}
+
+func newTestCLI(t *testing.T) *testCLI {
+	t.Helper()
+	tc := &testCLI{dir: t.TempDir()}
+	tc.env = map[string]string{"HOME": tc.dir, "XDG_CACHE_HOME": filepath.Join(tc.dir, "cache")}
+	tc.cli = newCLI(strings.NewReader(""), &tc.out, &tc.err)
+	tc.getenv = func(name string) string { return tc.env[name] }
+	return tc
+}
+
+// mkdir makes a directory below HOME.
+func (tc *testCLI) mkdir(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(tc.dir, name)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// write makes a file below HOME.
+func (tc *testCLI) write(t *testing.T, name, text string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(tc.dir, name)
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRunHelpAndVersion(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"no arguments", nil, []string{"version", "Exit codes"}},
+		{"version", []string{"version"}, []string{"cosfuse ", "linux/"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			if code := run(t.Context(), tt.args, strings.NewReader(""), &out, &errOut); code != exitOK {
+				t.Fatalf("exit code %d, want 0; stderr: %s", code, &errOut)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("output lacks %q:\n%s", want, &out)
+				}
+			}
+		})
+	}
+}
