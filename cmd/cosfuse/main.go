@@ -24,18 +24,28 @@ type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 
-	getenv func(string) string
+	getenv     func(string) string
+	devFuse    string // path of the FUSE device
+	mountinfo  string // path of the table of mounts
+	runtimeDir func(uid int) []string
+	open       opener   // mounts a bucket
+	args       []string // of this invocation, for the daemon
 }
 
 func newCLI(stdin io.Reader, stdout, stderr io.Writer) *cli {
 	c := &cli{
 		stdin: stdin, stdout: stdout, stderr: stderr,
-		getenv: os.Getenv,
+		getenv:    os.Getenv,
+		devFuse:   "/dev/fuse",
+		mountinfo: "/proc/self/mountinfo",
+		open:      openVolume,
 	}
+	c.runtimeDir = func(uid int) []string { return runtimeDirs(uid, c.getenv) }
 	return c
 }
 
 func (c *cli) run(ctx context.Context, args []string) int {
+	c.args = args
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(c.stdin)

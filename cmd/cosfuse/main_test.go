@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +34,7 @@ func newTestCLI(t *testing.T) *testCLI {
 	tc.env = map[string]string{"HOME": tc.dir, "XDG_CACHE_HOME": filepath.Join(tc.dir, "cache")}
 	tc.cli = newCLI(strings.NewReader(""), &tc.out, &tc.err)
 	tc.getenv = func(name string) string { return tc.env[name] }
+	tc.runtimeDir = func(int) []string { return []string{filepath.Join(tc.dir, "run")} }
 	return tc
 }
 
@@ -62,7 +64,9 @@ func TestRunHelpAndVersion(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"no arguments", nil, []string{"version", "Exit codes"}},
+		{"no arguments", nil, []string{"mount", "umount", "version", "--local", "Exit codes"}},
+		{"mount", []string{"mount", "--help"}, []string{"Examples:", "--region", "default 20MiB", "default 1m0s", "COS_SECRET_ID"}},
+		{"umount", []string{"umount", "--help"}, []string{"Examples:", "--lazy"}},
 		{"version", []string{"version"}, []string{"cosfuse ", "linux/"}},
 	}
 	for _, tt := range tests {
@@ -77,5 +81,13 @@ func TestRunHelpAndVersion(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestHelpSaysNothingOfSecretFlags(t *testing.T) {
+	var out bytes.Buffer
+	run(t.Context(), []string{"mount", "--help"}, strings.NewReader(""), &out, io.Discard)
+	if strings.Contains(out.String(), "--secret") {
+		t.Errorf("help offers a flag for a secret:\n%s", &out)
 	}
 }

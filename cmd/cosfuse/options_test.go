@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,33 @@ func TestPrecedence(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("options (-want +got):\n%s", diff)
 			}
+		})
+	}
+}
+
+func TestConfigFileErrors(t *testing.T) {
+	tests := []struct {
+		name, text string
+		mode       os.FileMode
+		want       []string
+	}{
+		{"unknown option", "region: ap-beijing\nmeta-tll: 5s\n", 0o644, []string{"line 2", `"meta-tll"`, `did you mean "meta-ttl"?`}},
+		{"unknown, nothing near", "zzzzzzzz: 1\n", 0o644, []string{"line 1", "--help"}},
+		{"config in config", "config: other.yaml\n", 0o644, []string{"unknown option"}},
+		{"bad value", "threads: many\n", 0o644, []string{"line 1", "threads", `"many"`}},
+		{"nested", "region:\n  name: x\n", 0o644, []string{"line 1", "single value"}},
+		{"list", "- region\n", 0o644, []string{"key: value"}},
+		{"twice", "region: a-b\nregion: c-d\n", 0o644, []string{"region"}},
+		{"not yaml", "secret-key: \"hush\nregion: [", 0o600, []string{"config file"}},
+		{"secrets for all to read", "secret-id: a\nsecret-key: hush\n", 0o644, []string{"chmod 600", "0644"}},
+		{"incomplete secrets", "secret-id: a\nregion: ap-beijing\n", 0o600, []string{"not complete"}},
+		{"two kinds", "secret-id: a\nsecret-key: hush\nanonymous: true\nregion: ap-beijing\n", 0o600, []string{"more than one way"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tc := newTestCLI(t)
+			path := tc.write(t, "config.yaml", tt.text, tt.mode)
+			tc.expectFailure(t, []string{"mount", "photos-1250000000", tc.mkdir(t, "mnt"), "--config", path}, exitUsage, tt.want)
 		})
 	}
 }
