@@ -90,7 +90,9 @@ func (r *request) refuse(err error) {
 	log.Debug("request failed")
 	switch {
 	case errors.Is(err, errCut):
-		panic(http.ErrAbortHandler) // net/http flushes and closes the connection
+		// What cannot be flushed is cut off too.
+		_ = http.NewResponseController(r.w).Flush()
+		panic(http.ErrAbortHandler) // net/http closes the connection
 	case errors.Is(err, errReset) || r.sent:
 		r.rec.Status = 0
 		r.reset()

@@ -3,7 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +22,7 @@ func (s *Store) path(f id) string {
 func (s *Store) create(f id) (*os.File, error) {
 	p := s.path(f)
 	file, err := os.OpenFile(p, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, iofs.ErrNotExist) {
 		return file, err
 	}
 	if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
@@ -130,7 +130,7 @@ func (s *Store) remove(f id) error {
 	if f.inline() {
 		return s.db.Delete(idKey(spaceInline, f), pebble.NoSync)
 	}
-	if err := os.Remove(s.path(f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.path(f)); err != nil && !errors.Is(err, iofs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Errors of the store. They are compared with errors.Is.
@@ -34,6 +35,7 @@ var (
 // PositionError refuses an append elsewhere than at the object's end.
 type PositionError struct{ Length int64 }
 
+// Error tells the length an append would have to start at.
 func (e *PositionError) Error() string {
 	return fmt.Sprintf("position is not the object's length, %d", e.Length)
 }
@@ -53,6 +55,7 @@ type Options struct {
 type Store struct {
 	dir   string
 	db    *pebble.DB
+	held  *pebble.Lock // on the directory
 	log   *slog.Logger
 	clock func() time.Time
 	sync  *pebble.WriteOptions
@@ -92,14 +95,18 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.NoSync {
 		s.sync = pebble.NoSync
 	}
+	held, err := pebble.LockDirectory(dir, vfs.Default)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s, which another process may have open: %w", dir, err)
+	}
 	db, err := openIndex(filepath.Join(dir, "index"), s.log)
 	if err != nil {
-		return nil, fmt.Errorf("open the index of %s: %w", dir, err)
+		return nil, errors.Join(fmt.Errorf("open the index of %s: %w", dir, err), held.Close())
 	}
-	s.db = db
+	s.db, s.held = db, held
 	s.past = past{db: db, clock: s.clock, lag: o.Lag}
 	if err := s.recover(); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, db.Close(), held.Close())
 	}
 	return s, nil
 }
@@ -108,6 +115,7 @@ func openIndex(dir string, log *slog.Logger) (*pebble.DB, error) {
 	cache := pebble.NewCache(32 << 20)
 	defer cache.Unref()
 	return pebble.Open(dir, &pebble.Options{
+		FS:                 vfs.Default, // the default's health checks start goroutines only to log
 		Cache:              cache,
 		MemTableSize:       8 << 20,
 		MaxOpenFiles:       256,
@@ -173,7 +181,7 @@ func (s *Store) checkFormat() error {
 // Close releases the directory. The caller has ended every operation and closed every Reader.
 func (s *Store) Close() error {
 	s.past.close()
-	return errors.Join(s.db.Flush(), s.db.Close())
+	return errors.Join(s.db.Flush(), s.db.Close(), s.held.Close())
 }
 
 // Flush makes what was acknowledged without a sync durable.
