@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/goleak"
 )
 
 // commandEnv makes the test binary behave as the command: the tests that need real processes run it.
@@ -17,7 +20,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(commandEnv) != "" {
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // testCLI is an invocation with an environment of its own, that keeps what it prints.
@@ -82,6 +85,35 @@ func TestRunHelpAndVersion(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestREADME checks that the README's table has each option of mount, with its default.
+func TestREADME(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune("|`, \n", r) }) {
+			if name, ok := strings.CutPrefix(word, "--"); ok && strings.HasPrefix(line, "| `") {
+				rows[name] = line
+			}
+		}
+	}
+	f := pflag.NewFlagSet("mount", pflag.ContinueOnError)
+	(&mountOptions{}).addFlags(f)
+	f.VisitAll(func(flag *pflag.Flag) {
+		row, ok := rows[flag.Name]
+		delete(rows, flag.Name)
+		byItself := flag.DefValue == "" || flag.DefValue == "false" || flag.Name == "uid" || flag.Name == "gid"
+		if !ok || !byItself && !strings.Contains(row, "`"+flag.DefValue+"`") {
+			t.Errorf("--%s, default %q: the README says %q", flag.Name, flag.DefValue, row)
+		}
+	})
+	for name := range rows {
+		t.Errorf("the README tells of --%s, which is not an option of mount", name)
 	}
 }
 
