@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 func main() {
@@ -55,7 +56,7 @@ func (c *cli) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(c.stderr, "cosfuse: %v\n", err)
+	fmt.Fprintf(c.stderr, "cosfuse: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return exitCode(err)
 }
 

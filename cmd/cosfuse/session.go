@@ -102,10 +102,11 @@ func (s *session) serve(ctx context.Context) error {
 	select {
 	case <-ended:
 		s.log.Info("unmounted")
+		// The first signal only asks for what is under way: a machine that shuts down sends one.
+		defer s.cancelOnSignal(2)()
 	case <-ctx.Done():
 		s.log.Info("asked to stop")
-		stop := s.cancelOnSignal()
-		defer stop()
+		defer s.cancelOnSignal(1)()
 		s.takeDown(ended)
 	}
 	s.tell(stateDraining, nil)
@@ -120,19 +121,23 @@ func (s *session) serve(ctx context.Context) error {
 	return s.lock.close()
 }
 
-// cancelOnSignal lets the next signal cut the draining short.
-func (s *session) cancelOnSignal() (stop func()) {
-	again := make(chan os.Signal, 1)
+// cancelOnSignal lets the n-th signal from now on cut the draining short.
+func (s *session) cancelOnSignal(n int) (stop func()) {
+	again := make(chan os.Signal, n)
 	signal.Notify(again, stopSignals...)
 	done, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
-		select {
-		case <-again:
-			s.log.Warn("asked to stop again: not waiting for what is not committed")
-			s.cancel()
-		case <-done:
+		for range n {
+			select {
+			case <-again:
+				s.log.Warn("asked to stop while committing what is left")
+			case <-done:
+				return
+			}
 		}
+		s.log.Warn("giving up what is not committed")
+		s.cancel()
 	}()
 	return func() {
 		signal.Stop(again)

@@ -205,16 +205,25 @@ func TestTakeDownBusy(t *testing.T) {
 	}
 }
 
-// TestSecondSignal checks that the next signal ends the wait for what cannot be committed.
-func TestSecondSignal(t *testing.T) {
-	life, cancel := context.WithCancel(t.Context())
-	s := &session{log: discard(), life: life, cancel: cancel}
-	stop := s.cancelOnSignal()
-	defer stop()
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
+// TestSignalsWhileDraining checks how many signals end the wait for what cannot be committed.
+func TestSignalsWhileDraining(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		life, cancel := context.WithCancel(t.Context())
+		said := newSignalWriter("asked to stop while committing")
+		s := &session{log: slog.New(slog.NewTextHandler(said, nil)), life: life, cancel: cancel}
+		stop := s.cancelOnSignal(n)
+		for i := range n {
+			if life.Err() != nil {
+				t.Errorf("gave up after %d signals, want %d", i, n)
+			}
+			if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			<-said.seen
+		}
+		<-life.Done()
+		stop()
 	}
-	<-life.Done()
 }
 
 func TestCacheDirectoryIsExclusive(t *testing.T) {

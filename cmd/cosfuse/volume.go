@@ -130,6 +130,8 @@ func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(strin
 	}
 	info, err := client.HeadBucket(ctx)
 	if err == nil {
+		opt.Logger.Info("bucket answers", "source", o.bucket, "region", info.Region,
+			"versioning", info.Versioning, "multi_az", info.MAZ, "ofs", info.OFS)
 		tellClock(now(), info.ServerTime, say)
 		if info.OFS {
 			say("this bucket has metadata acceleration: renaming and listing may differ from what the manual says")
