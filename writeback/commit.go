@@ -170,6 +170,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	if replaced {
 		f.s.forgetRemoval(f.key)
 	}
+	f.s.removals.void(f.key)
 	if err := f.settleJournalLocked(); err != nil {
 		f.s.Logger.Error("journal not brought up to date after a commit", "ino", f.ino, "key", f.key, "err", err)
 	}
