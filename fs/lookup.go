@@ -40,6 +40,9 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 	if errno != 0 {
 		return nil, syscall.ENOENT // nothing can have this name
 	}
+	if err := n.m.tree.settled(ctx, n, name); err != nil {
+		return nil, err
+	}
 	o, err := n.m.search(ctx, n, comp, online)
 	if err != nil {
 		return nil, err
@@ -303,12 +306,10 @@ func (m *Mount) factObject(key string, f fact, asked time.Time) object {
 	return object{key: key, ver: f.ver, attr: f.attr, size: f.ver.Size, asked: asked}
 }
 
-// localObject describes what we made or changed. The time of a version that the service alone dated
-// must be asked for once.
+// localObject describes what we made or changed.
 func (m *Mount) localObject(ctx context.Context, l writeback.Local, online bool) (object, error) {
 	if l.File != nil {
-		o := fileObject(l.File.Stat(), m.o.Now())
-		return o, m.settleTime(ctx, &o, l.File, online)
+		return m.openObject(ctx, l.File, online)
 	}
 	if !l.Attr.Known { // moved here with its directory, unseen
 		if !online {
@@ -317,33 +318,48 @@ func (m *Mount) localObject(ctx context.Context, l writeback.Local, online bool)
 		return m.headObject(ctx, l.Key)
 	}
 	o := object{key: l.Key, ver: l.Version, attr: l.Attr, size: l.Version.Size, asked: l.At, ctime: l.At}
-	return o, m.settleTime(ctx, &o, nil, online)
+	k, err := m.undated(ctx, &o, online)
+	if k.found {
+		o.ver.LastModified = k.ver.LastModified
+	}
+	return o, err
 }
 
-// settleTime finds out the mtime of an object that carries none: the Last-Modified of its version,
-// which only HEAD tells. While the object is being written there is no version to ask for.
-func (m *Mount) settleTime(ctx context.Context, o *object, f *writeback.File, online bool) error {
-	if isDirKey(o.key) || o.ver.Absent() || !o.mtime().IsZero() {
-		return nil
+// openObject describes a File in use here.
+func (m *Mount) openObject(ctx context.Context, f *writeback.File, online bool) (object, error) {
+	o := fileObject(f.Stat(), m.o.Now())
+	if o.gone {
+		return o, nil
+	}
+	k, err := m.undated(ctx, &o, online)
+	if k.found {
+		f.Confirm(k.ver, k.attr)
+		o = fileObject(f.Stat(), o.asked)
+	}
+	return o, err
+}
+
+// undated asks for what an object in COS does not tell here: attributes never seen, or the mtime of a
+// version that the service alone dated. The answer is found only if it is about that very version.
+func (m *Mount) undated(ctx context.Context, o *object, online bool) (fact, error) {
+	if isDirKey(o.key) || o.ver.Absent() || o.attr.Known && !o.mtime().IsZero() {
+		return fact{}, nil
 	}
 	k, at, ok := m.facts.known(o.key, m.o.MetaTTL, time.Time{})
 	if !ok || !k.found || !k.ver.Same(o.ver) {
 		if !online {
-			return errUnknown
+			return fact{}, errUnknown
 		}
 		var err error
 		if k, at, err = m.facts.head(ctx, o.key); err != nil {
-			return err
+			return fact{}, err
 		}
 	}
 	if !k.found || !k.ver.Same(o.ver) {
-		return nil // replaced by somebody else; the next open finds out
+		return fact{}, nil // replaced by somebody else; the next open finds out
 	}
-	o.ver.LastModified, o.asked = k.ver.LastModified, at
-	if f != nil {
-		f.Confirm(k.ver, k.attr)
-	}
-	return nil
+	o.asked = at
+	return k, nil
 }
 
 // dirObject describes the directory q.key+"/", which is present.
@@ -418,6 +434,7 @@ func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error)
 		return nil, err
 	}
 	m.born.Drop(prefix)
+	m.learn(l)
 	m.o.Store.Settle(prefix, l.Started, func(base string) (writeback.Version, bool) {
 		file, dir := l.Find(strings.TrimSuffix(base, "/"))
 		if isDirKey(base) {
@@ -432,6 +449,27 @@ func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error)
 		m.noteHidden(prefix, l)
 	}
 	return l, nil
+}
+
+// clockSlack is how far the service's clock and ours may be apart.
+const clockSlack = 5 * time.Second
+
+// learn keeps what the Store knows of objects that this mount made and l shows in that very version.
+// The Store forgets them now, and a HEAD would tell nothing new: the listing dates the version.
+func (m *Mount) learn(l *cache.Listing) {
+	for _, local := range m.o.Store.LocalChildren(l.Prefix) {
+		if local.Deleted || local.File != nil || !local.Attr.Known || !local.At.Before(l.Started) {
+			continue
+		}
+		e, _ := l.Find(strings.TrimPrefix(local.Key, l.Prefix))
+		if e == nil || e.ETag != local.Version.ETag || e.Size != local.Version.Size ||
+			e.LastModified.After(local.At.Add(clockSlack)) {
+			continue
+		}
+		v := local.Version
+		v.LastModified = e.LastModified
+		m.facts.heads.PutAt(local.Key, fact{found: true, ver: v, attr: local.Attr}, l.Started)
+	}
 }
 
 // noteHidden counts names that no path can have, and logs the first directory that has some.

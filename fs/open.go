@@ -23,17 +23,10 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 }
 
 func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
-	o, err := n.m.stat(ctx, n)
-	if err != nil {
-		if errors.Is(err, syscall.ENOENT) {
-			err = syscall.ESTALE // gone meanwhile: the kernel looks again, or creates
-		}
-		return nil, err
+	f, err := n.m.acquire(ctx, n)
+	if errors.Is(err, syscall.ENOENT) {
+		err = syscall.ESTALE // gone meanwhile: the kernel looks again, or creates
 	}
-	if o.gone {
-		return nil, syscall.ESTALE
-	}
-	f, err := n.m.acquire(ctx, n, o)
 	if err != nil {
 		return nil, err
 	}
