@@ -62,10 +62,10 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 	case key == "":
 		return m.bareDirectory("/", m.o.Now()), nil // the whole bucket has no marker
 	case n.IsDir():
-		return m.directory(ctx, key, true)
+		return m.directory(ctx, key, m.o.Now(), true)
 	}
 	dirKey, seg := splitKey(key)
-	return m.fileObject(ctx, nil, m.question(dirKey, seg), true)
+	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.peek(dirKey), m.o.Now()), true)
 }
 
 // Setattr changes size, mode, owner and mtime. Access times are accepted and not kept. It costs no

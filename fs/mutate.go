@@ -22,6 +22,7 @@ func (m *Mount) free(ctx context.Context, dir *node, name string) (comp componen
 	if errno != 0 {
 		return comp, proven, errno
 	}
+	asked := m.o.Now()
 	_, err = m.search(ctx, dir, comp, true)
 	switch {
 	case err == nil:
@@ -33,7 +34,7 @@ func (m *Mount) free(ctx context.Context, dir *node, name string) (comp componen
 	if err != nil {
 		return comp, proven, err
 	}
-	q := m.question(dirKey, comp.seg)
+	q := m.question(dirKey, comp.seg, m.peek(dirKey), asked)
 	if comp.hidden {
 		// The name means an object beside a directory. Without the directory it would come back
 		// under another name.
@@ -46,7 +47,7 @@ func (m *Mount) free(ctx context.Context, dir *node, name string) (comp componen
 
 // provenAbsent is when the service last showed that the directory q.key+"/" did not exist.
 func (m *Mount) provenAbsent(q *question) time.Time {
-	b, at := m.facts.belief(q.key+"/", q.localDir.At, m.o.NegativeTTL)
+	b, at := m.facts.belief(q.key+"/", q.localDir.At, q.now, m.o.NegativeTTL)
 	if q.listing != nil && q.sub == nil && (b != absent || q.listing.Started.After(at)) {
 		return q.listing.Started
 	}
@@ -305,7 +306,7 @@ func (m *Mount) keepDirectory(ctx context.Context, key string) error {
 	if key == "" || key == m.o.Prefix {
 		return nil
 	}
-	o, err := m.directory(ctx, key, true)
+	o, err := m.directory(ctx, key, m.o.Now(), true)
 	if err != nil || !o.bare || m.hasLocalChildren(key) || m.listsChild(key) {
 		return err
 	}

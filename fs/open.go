@@ -48,7 +48,7 @@ func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
 // is: a conflict shows when it is committed.
 func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 	st := f.Stat()
-	if st.Base.Absent() || st.DirtyData || m.young(st.Base.Confirmed, confirmedRecently) {
+	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, confirmedRecently) {
 		return nil
 	}
 	now, _, err := m.facts.head(ctx, st.Key)
