@@ -109,12 +109,14 @@ func (r *Reader) runLocked(from, limit int64) int64 {
 	return from
 }
 
-// chunkLocked returns the blocks of one read-ahead fetch: a fraction of the window, so that several
-// connections share it, but not less than is worth a connection of its own.
+// chunkLocked returns the blocks of one read-ahead fetch: the window's share for each connection that
+// read-ahead may use, because a service limits what one connection carries, but not less than is
+// worth a connection of its own, nor a piece of the budget so large that it seldom fits.
 func (r *Reader) chunkLocked(s *stream) int64 {
 	b := r.b
 	w := s.window(b.o.BlockBytes, b.o.ReadAheadBytes)
-	return max(min(max(w/aheadFetches, minSplit), b.o.FetchBytes)/b.o.BlockBytes, 1)
+	size := max(w/int64(b.gate.aheadConns()), minSplit)
+	return max(min(size, b.o.FetchBytes, b.gate.maxBytes/8)/b.o.BlockBytes, 1)
 }
 
 // bytesLocked returns the bytes of the blocks [from, to).

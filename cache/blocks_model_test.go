@@ -92,7 +92,7 @@ func TestReadsMatchTheObject(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"at once": func(t *rapid.T) {
 				var wg sync.WaitGroup
-				for _, m := range rapid.SliceOfN(read, 1, 6).Draw(t, "reads") {
+				for _, m := range rapid.SliceOfN(read, 1, 14).Draw(t, "reads") {
 					wg.Go(func() { checkRead(t, readers[m.reader], src, m) })
 				}
 				wg.Wait()

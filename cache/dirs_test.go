@@ -243,7 +243,7 @@ func TestListingsAgeAndAreShared(t *testing.T) {
 		if _, _, absent := d.Lookup("e/", "b"); absent {
 			t.Error("Lookup knows of a directory never listed")
 		}
-		pause(t, 5 * time.Second)
+		pause(t, 5*time.Second)
 		if _, _, absent := d.Lookup("d/", "b"); absent {
 			t.Error("absence outlives the negative TTL")
 		}
@@ -275,9 +275,9 @@ func TestDropDuringListing(t *testing.T) {
 		wg.Go(get)
 		synctest.Wait()
 		d.DropTree("d/")
-		pause(t, time.Second / 2)
+		pause(t, time.Second/2)
 		wg.Go(get)
-		pause(t, time.Second * 3 / 4)
+		pause(t, time.Second*3/4)
 		if _, _, ok := d.Peek("d/e/"); ok {
 			t.Error("a listing that began before the drop was kept")
 		}
@@ -325,6 +325,40 @@ func TestListingEndsWhenNobodyWaits(t *testing.T) {
 		if _, err := d.Get(context.Background(), "", 0); !errors.Is(err, ErrClosed) {
 			t.Errorf("a call after Close got %v", err)
 		}
+	})
+}
+
+func TestNobodyJoinsAListingThatWasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket(10, "a")
+		release := make(chan struct{})
+		d := newTestDirs(t, DirsOptions{}, func(ctx context.Context, prefix, marker string) (*Page, error) {
+			if b.asked() == 0 {
+				_, err := b.list(ctx, prefix, marker)
+				<-release // a request that is slow to notice
+				return nil, errors.Join(err, ctx.Err())
+			}
+			return b.list(ctx, prefix, marker)
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := d.Get(ctx, "", time.Minute); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := d.Get(context.Background(), "", time.Minute); err != nil {
+				t.Errorf("the next caller got %v", err)
+			}
+		})
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		d.Close()
 	})
 }
 

@@ -19,7 +19,6 @@ type flight struct {
 	off    int64 // of the first block's first byte in the object
 	size   int64 // bytes
 	fetch  FetchFunc
-	ctx    context.Context // ends with Blocks or when nobody wants a block any more
 	cancel context.CancelFunc
 	ticket *ticket // place in the queue; nil if the flight was admitted at once
 
@@ -35,7 +34,8 @@ type flight struct {
 func (b *Blocks) newFlightLocked(o *object, from, to int64, fetch FetchFunc, t *ticket) *flight {
 	f := &flight{obj: o, off: from * b.o.BlockBytes, fetch: fetch, ticket: t}
 	f.size = min(to*b.o.BlockBytes, o.id.Size) - f.off
-	f.ctx, f.cancel = context.WithCancel(b.ctx)
+	ctx, cancel := context.WithCancel(b.ctx)
+	f.cancel = cancel
 	f.blocks = make([]*block, 0, to-from)
 	for idx := from; idx < to; idx++ {
 		blk := newBlock(o, idx)
@@ -46,7 +46,7 @@ func (b *Blocks) newFlightLocked(o *object, from, to int64, fetch FetchFunc, t *
 	if t == nil {
 		b.equipLocked(f)
 	}
-	b.wg.Go(func() { b.fly(f) })
+	b.wg.Go(func() { b.fly(ctx, f) })
 	return f
 }
 
@@ -59,14 +59,15 @@ func (b *Blocks) equipLocked(f *flight) {
 	}
 }
 
-// fly waits for admission, fetches, and fails what did not arrive.
-func (b *Blocks) fly(f *flight) {
+// fly waits for admission, fetches, and fails what did not arrive. ctx ends with Blocks, or when
+// nobody wants a pending block any more.
+func (b *Blocks) fly(ctx context.Context, f *flight) {
 	defer f.cancel()
-	if err := b.board(f); err != nil {
+	if err := b.board(ctx, f); err != nil {
 		b.fail(f, err)
 		return
 	}
-	err := b.transfer(f)
+	err := b.transfer(ctx, f)
 	b.mu.Lock()
 	b.gate.hangUp()
 	b.mu.Unlock()
@@ -76,31 +77,30 @@ func (b *Blocks) fly(f *flight) {
 }
 
 // board waits until the gate admits the flight.
-func (b *Blocks) board(f *flight) error {
+func (b *Blocks) board(ctx context.Context, f *flight) error {
 	if f.ticket == nil {
 		return nil
 	}
 	select {
 	case <-f.ticket.admitted:
-	case <-f.ctx.Done():
+	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.gate.giveUp(f.ticket) {
-		b.admitLocked()
-		return f.ctx.Err()
+		return ctx.Err() // fail serves whoever queued behind
 	}
 	b.equipLocked(f)
 	return nil
 }
 
 // transfer fetches the flight's bytes, resuming as BlocksOptions.Resume allows.
-func (b *Blocks) transfer(f *flight) error {
+func (b *Blocks) transfer(ctx context.Context, f *flight) error {
 	var pos int64
 	for resumes := 0; ; resumes++ {
 		start := pos
-		err := b.attempt(f, &pos)
-		if err == nil || f.ctx.Err() != nil {
+		err := b.attempt(ctx, f, &pos)
+		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		if pos == start || pos == f.size || resumes == maxResumes || b.o.Resume == nil || !b.o.Resume(err) {
@@ -112,11 +112,11 @@ func (b *Blocks) transfer(f *flight) error {
 // attempt fetches from pos on, advances it by what arrived, and lands each block that is full. The
 // last block lands only after the body ended where it should, because that is when a reader tells
 // of a checksum that does not match.
-func (b *Blocks) attempt(f *flight, pos *int64) error {
+func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64) error {
 	b.mu.Lock()
 	b.stats.Fetches++
 	b.mu.Unlock()
-	body, err := f.fetch(f.ctx, f.off+*pos, f.size-*pos)
+	body, err := f.fetch(ctx, f.off+*pos, f.size-*pos)
 	if err != nil {
 		return err
 	}

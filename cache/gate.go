@@ -34,11 +34,14 @@ func (g *gate) tryRead(n int64) bool {
 
 // tryAhead is tryRead for read-ahead, which leaves a quarter of the connections and of the bytes.
 func (g *gate) tryAhead(n int64) bool {
-	if g.conns <= g.maxConns/4 || g.bytes-n < g.maxBytes/4 {
+	if g.conns <= g.maxConns-g.aheadConns() || g.bytes-n < g.maxBytes/4 {
 		return false
 	}
 	return g.tryRead(n)
 }
+
+// aheadConns returns how many connections read-ahead may use at once.
+func (g *gate) aheadConns() int { return g.maxConns - g.maxConns/4 }
 
 // tryHold takes n bytes, leaving a quarter, for a block that is in memory anyway.
 func (g *gate) tryHold(n int64) bool {

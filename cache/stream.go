@@ -11,7 +11,6 @@ const (
 	streamForgets  = 64      // a stream ends when its Reader was read that often elsewhere
 	streamSlack    = 1 << 20 // bytes by which reads of one stream may come out of order or skip
 	minSplit       = 1 << 20 // bytes of read-ahead that are worth a second connection
-	aheadFetches   = 4       // fetches a full window is made of
 	idleStream     = time.Second
 	maxActiveCount = 64 // streams looked at to share the budget
 )

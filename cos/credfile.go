@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +20,7 @@ const maxCredentialFile = 64 << 10
 // Below /etc the group may read too, so that a service's account can share it.
 func readSecret(path string) ([]byte, error) {
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, iofs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrNoCredentials, err)
 	}
 	if err != nil {
@@ -31,7 +31,7 @@ func readSecret(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := fs.FileMode(0o077)
+	open := iofs.FileMode(0o077)
 	if strings.HasPrefix(filepath.Clean(path), "/etc/") {
 		open = 0o037
 	}

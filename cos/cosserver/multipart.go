@@ -167,13 +167,15 @@ func (r *request) chooseParts(body *completeBody, all []*store.Part) ([]*store.P
 	for _, p := range all {
 		byNumber[p.Number] = p
 	}
+	for i := 1; i < len(body.Parts); i++ { // first of all: out of order, every part is behind a gap too
+		if body.Parts[i].PartNumber <= body.Parts[i-1].PartNumber {
+			return nil, fail(http.StatusBadRequest, "InvalidPartOrder")
+		}
+	}
 	sw := &r.srv.opt.Switches
 	chosen := make([]*store.Part, 0, len(body.Parts))
 	var total int64
 	for i, want := range body.Parts {
-		if i > 0 && want.PartNumber <= body.Parts[i-1].PartNumber {
-			return nil, fail(http.StatusBadRequest, "InvalidPartOrder")
-		}
 		p := byNumber[want.PartNumber]
 		if p == nil || !etagIn(want.ETag, p.ETag) || !sw.PartGaps && want.PartNumber != i+1 {
 			return nil, failf(http.StatusBadRequest, "InvalidPart", "Part %d is missing, changed, or behind a gap.", want.PartNumber)

@@ -30,11 +30,6 @@ func classify(method, bucket, key string, q url.Values, h http.Header) operation
 	if bucket == "" {
 		return operation{"ListBuckets", ownerOnly, (*request).listBuckets}
 	}
-	if bucket == "/" {
-		return operation{"PathStyle", readObject, func(*request) error {
-			return fail(http.StatusForbidden, "PathStyleDomainForbidden")
-		}}
-	}
 	rows := objectOperations
 	if key == "" {
 		rows = bucketOperations
@@ -85,6 +80,7 @@ var objectOperations = []row{
 	{http.MethodPut, "uploadId", "", operation{"UploadPart", writeBucket, (*request).uploadPart}},
 	{http.MethodPut, "acl", "", operation{"PutObjectACL", ownerOnly, (*request).putObjectACL}},
 	{http.MethodPut, "tagging", "", operation{"PutObjectTagging", ownerOnly, (*request).putTagging}},
+	{http.MethodPut, "rename", "", operation{"RenameObject", writeBucket, (*request).rename}},
 	{http.MethodPut, "", "X-Cos-Copy-Source", operation{"CopyObject", writeBucket, (*request).copyObject}},
 	{http.MethodPut, "", "", operation{"PutObject", writeBucket, (*request).putObject}},
 	{http.MethodPost, "append", "", operation{"AppendObject", writeBucket, (*request).appendObject}},

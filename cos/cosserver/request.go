@@ -66,6 +66,7 @@ func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
 	h := w.Header()
 	h[hdrRequestID] = []string{r.id}
 	h["Server"] = []string{"tencent-cos"}
+	h["Date"] = []string{s.clock().UTC().Format(http.TimeFormat)} // clients learn from it how wrong theirs is
 	if !s.enter() {
 		r.sendError(fail(http.StatusServiceUnavailable, "ServiceUnavailable"))
 		return
@@ -90,7 +91,9 @@ func (r *request) refuse(err error) {
 	log.Debug("request failed")
 	switch {
 	case errors.Is(err, errCut):
-		panic(http.ErrAbortHandler) // net/http flushes and closes the connection
+		// What cannot be flushed is cut off too.
+		_ = http.NewResponseController(r.w).Flush()
+		panic(http.ErrAbortHandler) // net/http closes the connection
 	case errors.Is(err, errReset) || r.sent:
 		r.rec.Status = 0
 		r.reset()
@@ -125,6 +128,9 @@ func (r *request) handle() error {
 	if err := r.authenticate(); err != nil {
 		return err
 	}
+	if r.bucket == inPath {
+		return fail(http.StatusForbidden, "PathStyleDomainForbidden")
+	}
 	if r.op.do == nil {
 		return fail(http.StatusMethodNotAllowed, "MethodNotAllowed")
 	}
@@ -149,9 +155,12 @@ func (r *request) handle() error {
 	return r.op.do(r)
 }
 
+// inPath is no bucket's name.
+const inPath = "/"
+
 // address returns the bucket and the key of a request. The bucket is in the host if that has the
-// service's form, else it is the default one. A bucket of "" is the service itself, and "/" a path
-// that names a bucket where that is not allowed.
+// service's form, else it is the default one. A bucket of "" is the service itself, and inPath stands
+// for a bucket that is in the path where that is not allowed.
 func (s *Server) address(r *http.Request) (bucket, key string) {
 	key = strings.TrimPrefix(r.URL.Path, "/")
 	bucket, service := bucketOfHost(r.Host)
@@ -163,7 +172,7 @@ func (s *Server) address(r *http.Request) (bucket, key string) {
 		return "", ""
 	}
 	if service && !s.opt.Switches.PathStyle {
-		return "/", key
+		return inPath, key
 	}
 	if service || s.opt.Switches.PathStyle && bucketName.MatchString(first) {
 		return first, rest

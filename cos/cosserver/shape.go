@@ -1,6 +1,7 @@
 package cosserver
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -108,28 +109,21 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	if err := b.strike(); err != nil {
 		return 0, err
 	}
-	n, err := b.r.Body.Read(p[:b.pace.slice(len(p))])
+	n, err := b.r.Body.Read(p[:b.room(b.pace.slice(len(p)))])
 	b.read += int64(n)
 	b.r.rec.BytesIn += int64(n)
-	if err == io.EOF {
-		return n, io.EOF
-	}
-	if err != nil { // the client went, or sent less than it said
+	if err != nil && !errors.Is(err, io.EOF) { // the client went, or sent less than it said
 		return n, fail(http.StatusBadRequest, "IncompleteBody")
 	}
-	return n, b.pace.pass(n)
+	if paceErr := b.pace.pass(n); paceErr != nil {
+		return n, paceErr
+	}
+	return n, err
 }
 
 // strike lets the faults act whose place in the body has come.
 func (b *bodyReader) strike() error {
-	for len(b.faults) > 0 {
-		at := b.faults[0].Bytes
-		if at == 0 {
-			at = b.r.ContentLength / 2
-		}
-		if b.read < at {
-			return nil
-		}
+	for len(b.faults) > 0 && b.read >= b.place(b.faults[0]) {
 		f := b.faults[0]
 		b.faults = b.faults[1:]
 		if err := b.r.act(f); err != nil {
@@ -137,4 +131,20 @@ func (b *bodyReader) strike() error {
 		}
 	}
 	return nil
+}
+
+// place is where in the body a fault strikes.
+func (b *bodyReader) place(f *rule) int64 {
+	if f.Bytes > 0 {
+		return f.Bytes
+	}
+	return b.r.ContentLength / 2
+}
+
+// room is how much of n bytes to read at once so as to stop where the next fault strikes.
+func (b *bodyReader) room(n int) int {
+	if len(b.faults) == 0 {
+		return n
+	}
+	return int(min(int64(n), b.place(b.faults[0])-b.read))
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Errors of the store. They are compared with errors.Is.
@@ -34,6 +35,7 @@ var (
 // PositionError refuses an append elsewhere than at the object's end.
 type PositionError struct{ Length int64 }
 
+// Error tells the length an append would have to start at.
 func (e *PositionError) Error() string {
 	return fmt.Sprintf("position is not the object's length, %d", e.Length)
 }
@@ -47,14 +49,18 @@ type Options struct {
 	Clock  func() time.Time // nil is time.Now
 	NoSync bool             // acknowledge before anything is synced; for tests
 	Lag    time.Duration    // listings show the state of this long ago
+
+	KeepCompleted bool // remember how uploads ended, for Ended
 }
 
 // Store is an open directory. Close releases it.
 type Store struct {
 	dir   string
 	db    *pebble.DB
+	held  *pebble.Lock // on the directory
 	log   *slog.Logger
 	clock func() time.Time
+	keep  bool // how uploads ended
 	sync  *pebble.WriteOptions
 	seed  maphash.Seed
 	past  past
@@ -80,6 +86,7 @@ func Open(dir string, o Options) (*Store, error) {
 		dir:     dir,
 		log:     cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		clock:   o.Clock,
+		keep:    o.KeepCompleted,
 		sync:    pebble.Sync,
 		seed:    maphash.MakeSeed(),
 		buckets: map[string]*Bucket{},
@@ -92,22 +99,31 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.NoSync {
 		s.sync = pebble.NoSync
 	}
-	db, err := openIndex(filepath.Join(dir, "index"), s.log)
+	held, err := pebble.LockDirectory(dir, vfs.Default)
 	if err != nil {
-		return nil, fmt.Errorf("open the index of %s: %w", dir, err)
+		return nil, fmt.Errorf("lock %s, which another process may have open: %w", dir, err)
 	}
-	s.db = db
+	db, err := openIndex(filepath.Join(dir, "index"), s.log, o.NoSync)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the index of %s: %w", dir, err), held.Close())
+	}
+	s.db, s.held = db, held
 	s.past = past{db: db, clock: s.clock, lag: o.Lag}
 	if err := s.recover(); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, db.Close(), held.Close())
 	}
 	return s, nil
 }
 
-func openIndex(dir string, log *slog.Logger) (*pebble.DB, error) {
+func openIndex(dir string, log *slog.Logger, noSync bool) (*pebble.DB, error) {
+	fs := vfs.Default // not the one pebble would choose, whose health checks start goroutines only to log
+	if noSync {
+		fs = lazyFS{fs}
+	}
 	cache := pebble.NewCache(32 << 20)
 	defer cache.Unref()
 	return pebble.Open(dir, &pebble.Options{
+		FS:                 fs,
 		Cache:              cache,
 		MemTableSize:       8 << 20,
 		MaxOpenFiles:       256,
@@ -162,6 +178,9 @@ func (s *Store) checkFormat() error {
 		return err
 	}
 	if v == nil {
+		if err := s.makeShards(); err != nil {
+			return err
+		}
 		return s.db.Set([]byte{spaceFormat}, []byte{formatVersion}, s.sync)
 	}
 	if !bytes.Equal(v, []byte{formatVersion}) {
@@ -173,7 +192,7 @@ func (s *Store) checkFormat() error {
 // Close releases the directory. The caller has ended every operation and closed every Reader.
 func (s *Store) Close() error {
 	s.past.close()
-	return errors.Join(s.db.Flush(), s.db.Close())
+	return errors.Join(s.db.Flush(), s.db.Close(), s.held.Close())
 }
 
 // Flush makes what was acknowledged without a sync durable.

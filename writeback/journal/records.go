@@ -1,0 +1,117 @@
+package journal
+
+import "time"
+
+// FormatVersion is written when a journal is made; another major version is refused.
+const FormatVersion = 1
+
+// Identity says which bucket a journal belongs to: its records mean nothing in another one.
+type Identity struct {
+	Version int    `json:"version"`
+	Bucket  string `json:"bucket"`
+	Prefix  string `json:"prefix"`
+}
+
+// Version names the content of an object; an empty ETag means that there is none.
+type Version struct {
+	ETag         string    `json:"etag,omitempty"`
+	Size         int64     `json:"size,omitempty"`
+	LastModified time.Time `json:"last_modified,omitzero"`
+	CRC64        uint64    `json:"crc64,omitempty"`
+	HasCRC64     bool      `json:"has_crc64,omitempty"`
+	Appendable   bool      `json:"appendable,omitempty"`
+}
+
+// Extent is one range of a file: Kind is extent.Kind's number.
+type Extent struct {
+	Off    int64  `json:"o"`
+	End    int64  `json:"e"`
+	Kind   uint8  `json:"k"`
+	Dirty  bool   `json:"d,omitempty"`
+	Src    uint32 `json:"s,omitempty"`
+	SrcOff int64  `json:"p"`
+}
+
+// Inode is a file, directory or symlink that is not in COS as it is here. Attr is the attributes as
+// package writeback encodes them.
+type Inode struct {
+	Ino     uint64   `json:"ino"`
+	Key     string   `json:"key"`
+	Base    Version  `json:"base"`
+	Size    int64    `json:"size"`
+	Extents []Extent `json:"extents,omitempty"`
+	Attr    []byte   `json:"attr,omitempty"`
+
+	NeverCommitted bool `json:"never_committed,omitempty"`
+	Fresh          bool `json:"fresh,omitempty"`
+	Shadows        bool `json:"shadows,omitempty"`
+	Excl           bool `json:"excl,omitempty"`
+	Trunc          bool `json:"trunc,omitempty"`
+	DirtyData      bool `json:"dirty_data,omitempty"`
+	DirtyAttr      bool `json:"dirty_attr,omitempty"`
+	AppendOnly     bool `json:"append_only,omitempty"`
+	MtimeSet       bool `json:"mtime_set,omitempty"`
+	ACLKnown       bool `json:"acl_known,omitempty"`
+
+	Attempt  *Attempt  `json:"attempt,omitempty"`  // a commit that was sent and may have been applied
+	Conflict bool      `json:"conflict,omitempty"` // another writer was first: kept for the user to decide
+	Since    time.Time `json:"since"`              // when it became dirty
+	Err      string    `json:"err,omitempty"`      // of the last commit
+}
+
+// Attempt is a commit whose outcome nobody knows yet.
+type Attempt struct {
+	At       time.Time `json:"at"`
+	Size     int64     `json:"size"` // of the object it makes
+	CRC64    uint64    `json:"crc64,omitempty"`
+	HasCRC64 bool      `json:"has_crc64,omitempty"`
+	Append   bool      `json:"append,omitempty"` // bytes From to Size were appended
+	From     int64     `json:"from,omitempty"`
+	Stage    uint32    `json:"stage,omitempty"` // staging files up to this one were part of it
+}
+
+// Delta is bytes of a staging file that were not synced there: replay writes them, in order.
+type Delta struct {
+	Ino  uint64
+	Seq  uint64
+	Src  uint32 // staging file
+	Off  int64  // in the staging file
+	Data []byte
+}
+
+// Upload is a multipart upload of ours that nobody may forget.
+type Upload struct {
+	Key      string    `json:"key"`
+	UploadID string    `json:"upload_id"`
+	Ino      uint64    `json:"ino"`
+	Since    time.Time `json:"since"`
+}
+
+// Removal is a deletion that was acknowledged and waits: it means Version, and no other content of Key.
+type Removal struct {
+	Key     string    `json:"key"`
+	Version Version   `json:"version"`
+	Since   time.Time `json:"since"`
+}
+
+// TreeRename is a directory rename under way: every key below Src belongs below Dst.
+type TreeRename struct {
+	ID    uint64    `json:"id"`
+	Src   string    `json:"src"`
+	Dst   string    `json:"dst"`
+	Since time.Time `json:"since"`
+}
+
+// State is all that a journal holds.
+type State struct {
+	Inodes   []Inode
+	Deltas   []Delta // by inode, then in the order they were written
+	Uploads  []Upload
+	Removals []Removal
+	Renames  []TreeRename
+}
+
+// Empty reports whether there is nothing to recover.
+func (s *State) Empty() bool {
+	return len(s.Inodes)+len(s.Deltas)+len(s.Uploads)+len(s.Removals)+len(s.Renames) == 0
+}
