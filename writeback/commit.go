@@ -164,6 +164,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
 	e := f.s.names.get(f.key)
+	e.aclKnown = f.aclKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
 	f.s.mu.Unlock()

@@ -274,6 +274,10 @@ func (s *Store) Acquire(key string, v Version, a Attr) *File {
 	}
 	f := s.newFileLocked(key, a)
 	f.setBase(v)
+	if e.changed && !e.deleted && e.version.Same(v) && e.aclKnown { // made here: the ACL is what we sent
+		takeACL(&f.attr.Headers, e.attr.Headers)
+		f.aclKnown = true
+	}
 	e.file = f
 	return f
 }
