@@ -76,6 +76,7 @@ func (f *File) commitInTurn(need func() bool) error {
 			continue
 		}
 		c := f.freezeLocked()
+		c.early = f.takeEarlyLocked()
 		f.mu.Unlock()
 		start := f.s.now()
 		r, err := c.publish(f.s.ctx)
@@ -105,6 +106,7 @@ type snapshot struct {
 	ext    extent.Map
 	stage  map[uint32]*staging
 	reader *baseReader
+	early  *early // an upload to complete, or to abort
 
 	fresh, shadows, never            bool
 	create                           CreateMode

@@ -49,6 +49,8 @@ type File struct {
 	volatile   bool             // something changed since that record
 	acked      bool             // bytes were acknowledged and are not in COS: background mode
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
+	early      *early           // parts that are sent while the file is written; nil if none
+	earlyTry   int64            // size at which to ask next whether to begin
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
 	unsynced   []span
 	deltaSeq   uint64
@@ -208,6 +210,7 @@ func (f *File) truncateLocked(size int64) {
 		f.dirtyAttr = true // the time alone
 		return
 	}
+	f.unsendLocked(size, max(size, f.size))
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
@@ -280,6 +283,12 @@ func (f *File) seedCacheLocked() {
 
 // discard lets go of what f holds on disk, for the end of the Store. What the journal refers to stays.
 func (f *File) discard() {
+	f.mu.Lock()
+	e := f.takeEarlyLocked()
+	f.mu.Unlock()
+	if e != nil {
+		e.wg.Wait() // its parts end with the Store; the next mount aborts the upload
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeReaderLocked()

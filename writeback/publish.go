@@ -24,6 +24,12 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 	if err := c.beginAttempt(plan); err != nil {
 		return result{}, err
 	}
+	if c.early != nil {
+		if c.early.usable(c, plan) {
+			return c.publishEarly(ctx)
+		}
+		s.dropEarly(ctx, c.early)
+	}
 	switch plan {
 	case planAttr:
 		return c.publishAttr(ctx)
@@ -231,7 +237,7 @@ func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, 
 	}
 	done, err := []cos.Part(nil), c.f.s.recordUpload(key, id, c.f.ino)
 	if err == nil {
-		done, err = c.sendParts(ctx, key, id, parts)
+		done, err = c.sendParts(ctx, key, id, parts, nil)
 	}
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}
@@ -255,12 +261,19 @@ func (s *Store) abort(ctx context.Context, key, id string) {
 	s.forgetUpload(id)
 }
 
-// sendParts uploads and copies the parts, several at a time. The first failure stops the rest.
-func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []plannedPart) ([]cos.Part, error) {
+// sendParts uploads and copies the parts, several at a time, but for those that have sent already. The
+// first failure stops the rest.
+func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []plannedPart, have *early) ([]cos.Part, error) {
 	done := make([]cos.Part, len(parts))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.f.s.PartThreads)
 	for i, p := range parts {
+		if have != nil {
+			if q, ok := have.sent(p); ok {
+				done[i] = q
+				continue
+			}
+		}
 		g.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
 				return err

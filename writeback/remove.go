@@ -37,6 +37,10 @@ func (s *Store) Remove(f *File) error {
 		s.removals.confirmed(key)
 	}
 	f.detach(key, base, inCOS, wait)
+	f.mu.Lock()
+	e := f.takeEarlyLocked()
+	f.mu.Unlock()
+	s.dropEarly(s.ctx, e)
 	if later {
 		s.removals.add(key, base)
 	}
