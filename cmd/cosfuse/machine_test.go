@@ -31,6 +31,37 @@ func TestRecordIsReplacedWhole(t *testing.T) {
 	}
 }
 
+// TestRuntimeLinks checks that a link is made and removed with its mount, and that links to what does
+// not exist any more are swept away.
+func TestRuntimeLinks(t *testing.T) {
+	dir, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
+	if err := os.Mkdir(run, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "gone"), filepath.Join(run, linkName("/old"))); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lockCache(dir, record{PID: 1, Mountpoint: "/m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.publish([]string{"/proc/none", run}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.Readlink(filepath.Join(run, linkName("/m"))); err != nil || got != dir {
+		t.Errorf("link to %s, %v, want %s", got, err, dir)
+	}
+	if _, err := os.Lstat(filepath.Join(run, linkName("/old"))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the dangling link is still there: %v", err)
+	}
+	if err := lock.close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(run); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 func TestParseMount(t *testing.T) {
 	tests := []struct {
 		name, line string

@@ -127,6 +127,7 @@ func (l *cacheLock) publish(dirs []string) error {
 		if last = makePrivate(dir, 0o755); last != nil {
 			continue
 		}
+		sweep(dir)
 		path := filepath.Join(dir, linkName(l.rec.Mountpoint))
 		if last = os.Remove(path); last != nil && !errors.Is(last, iofs.ErrNotExist) {
 			continue
@@ -137,6 +138,19 @@ func (l *cacheLock) publish(dirs []string) error {
 		}
 	}
 	return last
+}
+
+// sweep removes links that daemons left which died, once their cache directory is gone, too.
+func sweep(dir string) {
+	links, err := filepath.Glob(filepath.Join(dir, linkPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, link := range links {
+		if _, err := os.Stat(link); errors.Is(err, iofs.ErrNotExist) {
+			_ = os.Remove(link) // by somebody else, or next time
+		}
+	}
 }
 
 // close gives the directory back.
@@ -170,8 +184,11 @@ func ownedBy(dir string, uid int) bool {
 	return unix.Lstat(dir, &st) == nil && int(st.Uid) == uid
 }
 
+// linkPrefix begins the names of links in a runtime directory.
+const linkPrefix = "mount-"
+
 // linkName is the name of a mountpoint in a runtime directory.
-func linkName(mountpoint string) string { return "mount-" + shortHash(mountpoint) }
+func linkName(mountpoint string) string { return linkPrefix + shortHash(mountpoint) }
 
 // runtimeDirs are the places, best first, where the daemons of a user leave their links.
 func runtimeDirs(uid int, getenv func(string) string) []string {
