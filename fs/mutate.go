@@ -61,6 +61,7 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
+	m.sizes.Put(key, 0)
 	m.born.PutAt(key, &cache.Listing{Prefix: key, Started: proven}, proven)
 }
 
@@ -300,6 +301,7 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 func (m *Mount) forgetTree(key string) {
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
+	m.sizes.DropPrefix(key)
 	m.facts.dropTree(key)
 }
 
