@@ -12,6 +12,13 @@ import (
 	"cosfuse/writeback/journal"
 )
 
+// Errors of a journal that cannot be opened, from Open, ReadLeft and OpenOffline.
+var (
+	ErrForeign = journal.ErrForeign // it belongs to another bucket or prefix
+	ErrFormat  = journal.ErrFormat  // another version wrote it
+	ErrLocked  = journal.ErrLocked  // another process has it open
+)
+
 // Left is what a mount that is gone left in its directory.
 type Left struct {
 	Bucket, Prefix string       // whose it is; empty if there is no journal
@@ -25,8 +32,8 @@ type Left struct {
 func (l *Left) Empty() bool { return len(l.Files)+l.Removals+l.Renames+l.Uploads == 0 }
 
 // ReadLeft reads what the journal in dir, the Dir of a Store that is gone, holds. It changes nothing and
-// does not ask the service. A directory without a journal holds nothing. The error is journal.ErrLocked
-// if the Store is not gone.
+// does not ask the service. A directory without a journal holds nothing. The error is ErrLocked if the
+// Store is not gone.
 func ReadLeft(dir string) (*Left, error) {
 	j, id, err := journal.OpenExisting(filepath.Join(dir, "journal"), journal.ReadOnly, journal.Options{})
 	if errors.Is(err, iofs.ErrNotExist) {

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"cosfuse/writeback"
-	"cosfuse/writeback/journal"
 )
 
 // originName is the file of a cache directory that says what it is of.
@@ -81,7 +80,7 @@ func readOrigin(dir string) (origin, error) {
 		return origin{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if a.Version != originVersion {
-		return origin{}, fmt.Errorf("%s: %w: version %d, this program knows %d", path, journal.ErrFormat, a.Version, originVersion)
+		return origin{}, fmt.Errorf("%s: %w: version %d, this program knows %d", path, writeback.ErrFormat, a.Version, originVersion)
 	}
 	return a, nil
 }
@@ -135,19 +134,19 @@ func foreignCache(dir string, was origin) error {
 		mend = fmt.Sprintf("use another --cache-dir; mounting %v with this one commits what is in it, "+
 			"\"cosfuse status --cache-dir %s\" lists it", was, dir)
 	}
-	return machineError(mend, "cache directory %s: %w: it is of %v", dir, journal.ErrForeign, was)
+	return machineError(mend, "cache directory %s: %w: it is of %v", dir, writeback.ErrForeign, was)
 }
 
 // explainJournal says what to do about an error of the journal in dir.
 func explainJournal(err error, dir string) error {
 	switch {
-	case errors.Is(err, journal.ErrForeign):
+	case errors.Is(err, writeback.ErrForeign):
 		return machineError("use another --cache-dir; \"cosfuse status --cache-dir "+dir+"\" lists what is in this one",
 			"cache directory %s: %w", dir, err)
-	case errors.Is(err, journal.ErrLocked):
+	case errors.Is(err, writeback.ErrLocked):
 		return machineError("wait until the mount or the \"cosfuse recover\" that uses it has ended, see \"fuser -v "+
 			filepath.Join(dir, "journal")+"/LOCK\"", "cache directory %s: %w", dir, err)
-	case errors.Is(err, journal.ErrFormat):
+	case errors.Is(err, writeback.ErrFormat):
 		return machineError("use the version of cosfuse that wrote it, or another --cache-dir; do not delete it: what is in it is not in the bucket",
 			"cache directory %s: %w", dir, err)
 	}

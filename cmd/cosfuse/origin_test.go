@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"cosfuse/writeback"
-	"cosfuse/writeback/journal"
 )
 
 func TestOriginSame(t *testing.T) {
@@ -54,14 +53,14 @@ func TestClaimCache(t *testing.T) {
 	other := mine
 	other.Endpoint = "http://127.0.0.1:9000"
 	err := claimCache(dir, other)
-	if !errors.Is(err, journal.ErrForeign) || !strings.Contains(err.Error(), "b-1:/p") || !strings.Contains(err.Error(), "--cache-dir") ||
+	if !errors.Is(err, writeback.ErrForeign) || !strings.Contains(err.Error(), "b-1:/p") || !strings.Contains(err.Error(), "--cache-dir") ||
 		exitCode(err) != exitMachine {
 		t.Errorf("of another service: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, originName), []byte(`{"version": 99}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := claimCache(dir, mine); !errors.Is(err, journal.ErrFormat) || !strings.Contains(err.Error(), "do not delete it") {
+	if err := claimCache(dir, mine); !errors.Is(err, writeback.ErrFormat) || !strings.Contains(err.Error(), "do not delete it") {
 		t.Errorf("of a later version: %v", err)
 	}
 	if list, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(list) != 1 {
@@ -74,9 +73,9 @@ func TestExplainJournal(t *testing.T) {
 		err  error
 		want string
 	}{
-		{journal.ErrForeign, "use another --cache-dir"},
-		{journal.ErrLocked, "has ended"},
-		{journal.ErrFormat, "version of cosfuse"},
+		{writeback.ErrForeign, "use another --cache-dir"},
+		{writeback.ErrLocked, "has ended"},
+		{writeback.ErrFormat, "version of cosfuse"},
 		{os.ErrPermission, "local disk"},
 	}
 	for _, tt := range tests {
