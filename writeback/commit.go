@@ -138,6 +138,7 @@ func (f *File) freezeLocked() *snapshot {
 		c.reader = f.useReaderLocked()
 	}
 	f.committing, f.frozen = true, f.cur
+	f.sent.Store(0)
 	f.frozenAttr, f.frozenAppend = c.dirtyAttr, c.appendOnly
 	f.wrote, f.appendOnly, f.dirtyAttr = false, true, false // of what comes now
 	return c
@@ -189,7 +190,7 @@ func (f *File) failedLocked(err error) {
 		f.attempt = nil
 	}
 	f.conflict = errors.Is(err, ErrConflict) || errors.Is(err, ErrExists)
-	f.err = err
+	f.err, f.lastErr = err, err
 	if perr := f.persistLocked(); perr != nil {
 		f.s.Logger.Error("a file that could not be committed could not be journalled either", "ino", f.ino, "key", f.key, "err", perr)
 	}
@@ -211,7 +212,7 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	f.closeReaderLocked()
 	f.base = r.v
 	f.neverCommitted, f.fresh, f.shadows = false, false, false
-	f.err = nil
+	f.err, f.lastErr = nil, nil
 	f.pause, f.dirtySince, f.recovered = 0, time.Time{}, false
 	if f.dataSeq == c.dataSeq {
 		f.cleanLocked()

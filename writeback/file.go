@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cosfuse/cache"
@@ -62,7 +63,9 @@ type File struct {
 	unlinked bool // has no name any more; nothing of it is committed
 	doomed   bool // unlinked, but its object waits for the last close
 	handles  int
-	err      error // of a commit that nobody waited for; told by the next Flush or Fsync
+	err      error        // of a commit that nobody waited for; told by the next Flush or Fsync
+	lastErr  error        // of the last commit, until one succeeds: told by Status
+	sent     atomic.Int64 // bytes of the commit under way that have arrived
 	reader   *baseReader
 }
 

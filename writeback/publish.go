@@ -290,7 +290,11 @@ func (c *snapshot) sendPart(ctx context.Context, key, id string, p plannedPart) 
 	cl := c.f.s.Client
 	size := p.end - p.off
 	if !p.copied {
-		return cl.UploadPart(ctx, key, id, p.number, io.NewSectionReader(c, p.off, size), size, nil)
+		done, err := cl.UploadPart(ctx, key, id, p.number, io.NewSectionReader(c, p.off, size), size, nil)
+		if err == nil {
+			c.f.sent.Add(size)
+		}
+		return done, err
 	}
 	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: cos.Source{
 		Key: c.key, Conditions: cos.Conditions{IfMatch: c.base.ETag}}})
