@@ -2,6 +2,8 @@ package cache
 
 import (
 	"hash/maphash"
+
+	"cosfuse/cache/internal/disk"
 )
 
 // blockOverhead is what a cached block costs besides its bytes: maps, struct, channel.
@@ -12,6 +14,8 @@ const blockOverhead = 512
 type object struct {
 	id   ObjectID
 	hash uint64
+	born int64        // counts objects: the greater, the later
+	disk *disk.Object // nil without a disk cache
 
 	users  int              // readers open and reads under way
 	table  map[int64]*block // by index: in flight, being read, or held for a stream
@@ -71,11 +75,17 @@ func (b *Blocks) objectLocked(id ObjectID) *object {
 	if o, ok := b.objects[id]; ok {
 		return o
 	}
+	b.born++
 	o := &object{
 		id:     id,
 		hash:   hashObject(b.seed, id),
+		born:   b.born,
 		table:  make(map[int64]*block),
 		cached: make(map[int64]*block),
+	}
+	if b.disk != nil {
+		o.disk = disk.NewObject(id.Key, id.ETag, id.Size, b.o.BlockBytes)
+		b.disk.Keep(o.disk)
 	}
 	b.objects[id] = o
 	b.versions[id.Key] = append(b.versions[id.Key], o)
