@@ -20,6 +20,8 @@ type object struct {
 	users  int              // readers open and reads under way
 	table  map[int64]*block // by index: in flight, being read, or held for a stream
 	cached map[int64]*block // by index: given to the cache and not yet returned by it
+
+	prefetched *stream // holds what Prefetch brought until a Reader takes it; or nil
 }
 
 // blockState says how far a block is.

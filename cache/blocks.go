@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"cosfuse/cache/internal/disk"
@@ -165,6 +167,9 @@ func (b *Blocks) Close() {
 		return
 	}
 	b.closed = true
+	for _, o := range slices.Collect(maps.Values(b.objects)) {
+		b.unprefetchLocked(o)
+	}
 	b.mu.Unlock()
 	b.stop()
 	b.wg.Wait()
@@ -194,7 +199,8 @@ func (b *Blocks) Drop(key string) {
 	}
 	b.wg.Add(1)
 	var gone []*block
-	for _, o := range b.versions[key] {
+	for _, o := range slices.Clone(b.versions[key]) { // unprefetchLocked may shorten it
+		b.unprefetchLocked(o)
 		for _, blk := range o.table {
 			if blk.flight != nil {
 				blk.flight.discard = true

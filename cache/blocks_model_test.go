@@ -122,6 +122,13 @@ func TestReadsMatchTheObject(t *testing.T) {
 				readers[i].Close()
 				readers[i] = b.Open(src.id(), src.fetch)
 			},
+			"prefetch": func(*rapid.T) { b.Prefetch(src.id(), src.fetch) },
+			"warm": func(t *rapid.T) {
+				err := b.Warm(context.Background(), src.id(), src.fetch, nil)
+				if err != nil && (err != errInjected && !errors.Is(err, ErrBodyLength) || src.rate == 0) {
+					t.Error(err)
+				}
+			},
 			"drop": func(t *rapid.T) { b.Drop("k") },
 			"damage": func(t *rapid.T) {
 				seed := rapid.Uint64().Draw(t, "bytes")

@@ -301,6 +301,7 @@ func (b *Blocks) fail(f *flight, err error) {
 			blk.buf = nil
 		}
 		close(blk.end)
+		b.unprefetchLocked(f.obj) // it is not whole any more
 	}
 	b.reapLocked(f.obj)
 	b.admitLocked()

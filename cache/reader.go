@@ -121,6 +121,7 @@ func (r *Reader) begin(off, end int64) ([]*block, *stream, error) {
 	}
 	r.obj.users++
 	s := r.streamLocked(off, end)
+	r.takePrefetchedLocked(s)
 	first, last := off/b.o.BlockBytes, (end-1)/b.o.BlockBytes
 	target := r.targetLocked(s, last)
 	blocks, missed := r.findAllLocked(first, last)
