@@ -21,7 +21,7 @@ func (r *Reader) fetchMissingLocked(s *stream, blocks []*block, i int, first, ta
 		to = asked
 		t = b.queueLocked(b.needLocked(r.obj, from, to, disk))
 	}
-	f := b.newFlightLocked(r.obj, from, to, r.fetch, !disk, t)
+	f := r.newFlightLocked(from, to, !disk, t)
 	for _, blk := range f.blocks {
 		if blk.idx < asked {
 			blocks[blk.idx-first] = blk
@@ -74,7 +74,7 @@ func (r *Reader) readAheadLocked(s *stream, from, target int64) {
 			b.reclaimIdleLocked(s.used)
 			continue
 		}
-		f := b.newFlightLocked(r.obj, idx, to, r.fetch, !disk, nil)
+		f := r.newFlightLocked(idx, to, !disk, nil)
 		for _, blk := range f.blocks {
 			blk.ahead = true
 			b.holdLocked(s, blk)

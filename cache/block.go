@@ -40,8 +40,11 @@ type block struct {
 	obj *object
 	idx int64
 	buf []byte        // nil until its flight was admitted
-	err error         // written before done closes
+	err error         // written before end closes
 	end chan struct{} // closed when the block is ready or failed
+
+	sum    uint64 // checksum of buf if summed; written before end closes
+	summed bool
 
 	// guarded by Blocks.mu
 	state    blockState

@@ -50,6 +50,8 @@ type BlocksOptions struct {
 	Resume func(err error) bool
 	// Disk keeps blocks on disk as well. nil is memory alone.
 	Disk *DiskOptions
+	// Checksum is that of OpenVerified. nil is none.
+	Checksum *Checksum
 }
 
 func (o BlocksOptions) withDefaults() BlocksOptions {

@@ -22,6 +22,7 @@ type flight struct {
 	cancel context.CancelFunc
 	ticket *ticket // place in the queue; nil if the flight was admitted at once
 	conn   bool    // it has a connection once admitted; used by its goroutine alone
+	sum    bool    // who reads the blocks wants their checksums
 
 	// guarded by Blocks.mu
 	wanted    int  // pending blocks that a read or a stream wants
@@ -29,11 +30,14 @@ type flight struct {
 	discard   bool // dropped meanwhile: do not cache
 }
 
-// newFlightLocked puts the blocks [from, to) of o, none of which is known, in the table as pending
+// newFlightLocked puts the blocks [from, to), none of which is known, in the table as pending
 // and starts to fetch them. The caller counts itself in waits or holds of at least one of them
 // before it unlocks. A nil ticket means that the gate has admitted it, with a connection or without.
-func (b *Blocks) newFlightLocked(o *object, from, to int64, fetch FetchFunc, conn bool, t *ticket) *flight {
-	f := &flight{obj: o, off: from * b.o.BlockBytes, fetch: fetch, ticket: t, conn: conn}
+func (r *Reader) newFlightLocked(from, to int64, conn bool, t *ticket) *flight {
+	b, o := r.b, r.obj
+	f := &flight{
+		obj: o, off: from * b.o.BlockBytes, fetch: r.fetch, ticket: t, conn: conn, sum: r.verify.active(),
+	}
 	f.size = min(to*b.o.BlockBytes, o.id.Size) - f.off
 	ctx, cancel := context.WithCancel(b.ctx)
 	f.cancel = cancel
@@ -248,6 +252,9 @@ func (b *Blocks) land(f *flight, blk *block, fetched bool) bool {
 	size := int64(len(blk.buf))
 	if fetched {
 		b.writeDisk(blk, f)
+	}
+	if f.sum {
+		blk.sum, blk.summed = b.o.Checksum.Of(blk.buf), true
 	}
 	b.mu.Lock()
 	if f.cancelled {

@@ -53,7 +53,7 @@ func (r *Reader) prefetchLocked(s *stream) bool {
 				return false
 			}
 		}
-		f := b.newFlightLocked(r.obj, idx, to, r.fetch, true, nil)
+		f := r.newFlightLocked(idx, to, true, nil)
 		for _, blk := range f.blocks {
 			blk.ahead = true
 			b.holdLocked(s, blk)

@@ -17,6 +17,8 @@ type Reader struct {
 	obj   *object
 	fetch FetchFunc
 
+	verify *verifier // nil without one
+
 	// guarded by Blocks.mu
 	closed  bool
 	ticks   int64 // reads so far
@@ -89,6 +91,10 @@ func (r *Reader) readStep(ctx context.Context, p []byte, off int64) (n int, err 
 		from := int64(0)
 		if i == 0 {
 			from = off - blk.idx*r.b.o.BlockBytes
+		}
+		if err := r.verify.check(blk); err != nil {
+			r.distrust()
+			return n, err
 		}
 		n += copy(p[n:], blk.buf[from:])
 	}

@@ -81,12 +81,12 @@ func TestWarmEndsWithTheFirstError(t *testing.T) {
 			}
 			return nil
 		}
-		b := newTestBlocks(t, BlocksOptions{})
+		b := newTestBlocks(t, BlocksOptions{FetchBytes: mib})
 		if err := b.Warm(context.Background(), s.id(), s.fetch, nil); err != errInjected {
 			t.Errorf("got %v, want the fetch's error", err)
 		}
-		if fetches, _ := s.counts(); fetches > 8 {
-			t.Errorf("%d fetches: it went on after the error", fetches)
+		if fetches, _ := s.counts(); fetches > 12 { // the sixth fails while others may begin the next
+			t.Errorf("%d fetches of 60: it went on after the error", fetches)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
