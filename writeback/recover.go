@@ -171,6 +171,7 @@ func (s *Store) finish(st *journal.State) {
 	for _, u := range st.Uploads {
 		s.abort(s.ctx, u.Key, u.UploadID)
 		s.recovery.Uploads++
+		s.Failpoint(fpRecoverUpload)
 	}
 	for _, r := range st.Renames {
 		if err := s.renameTree(r, true); err != nil {
@@ -178,6 +179,7 @@ func (s *Store) finish(st *journal.State) {
 			continue
 		}
 		s.recovery.Renames++
+		s.Failpoint(fpRecoverRename)
 	}
 	for _, r := range st.Removals {
 		if err := s.finishRemoval(r); err != nil {
@@ -185,6 +187,7 @@ func (s *Store) finish(st *journal.State) {
 			continue
 		}
 		s.recovery.Removals++
+		s.Failpoint(fpRecoverRemoval)
 	}
 	for _, f := range s.allFilesLocked() {
 		if !f.unlinked {
