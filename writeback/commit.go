@@ -78,9 +78,12 @@ func (f *File) commitInTurn(need func() bool) error {
 		c := f.freezeLocked()
 		c.early = f.takeEarlyLocked()
 		f.mu.Unlock()
+		f.s.Failpoint(fpCommitFrozen)
 		start := f.s.now()
 		r, err := c.publish(f.s.ctx)
+		f.s.Failpoint(fpCommitPublished)
 		f.thaw(c, r, err)
+		f.s.Failpoint(fpCommitAdopted)
 		if errors.Is(err, errTailMoved) {
 			continue
 		}

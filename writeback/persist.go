@@ -43,9 +43,11 @@ func (f *File) persistLocked() error {
 		return err
 	}
 	b.PutInode(r)
+	f.s.Failpoint(fpPersistStaged)
 	if err := b.Commit(journal.Sync); err != nil {
 		return fmt.Errorf("journal: %w", stagingError(err))
 	}
+	f.s.Failpoint(fpPersistDone)
 	f.unsynced, f.journalled, f.volatile = nil, true, false
 	return nil
 }

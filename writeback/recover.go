@@ -172,6 +172,7 @@ func (s *Store) finish(st *journal.State) {
 	for _, u := range st.Uploads {
 		s.abort(s.ctx, u.Key, u.UploadID)
 		s.recovery.Uploads++
+		s.Failpoint(fpRecoverUpload)
 	}
 	for _, r := range st.Renames {
 		if err := s.renameTree(r, true); err != nil {
@@ -179,6 +180,7 @@ func (s *Store) finish(st *journal.State) {
 			continue
 		}
 		s.recovery.Renames++
+		s.Failpoint(fpRecoverRename)
 	}
 	for _, r := range st.Removals {
 		if err := s.finishRemoval(r); err != nil {
@@ -186,6 +188,7 @@ func (s *Store) finish(st *journal.State) {
 			continue
 		}
 		s.recovery.Removals++
+		s.Failpoint(fpRecoverRemoval)
 	}
 	for _, f := range s.allFilesLocked() {
 		if !f.unlinked {

@@ -167,6 +167,7 @@ func (q *removals) deleteInTurn(keys []string) error {
 		return nil
 	}
 	failed, err := q.s.Client.DeleteMany(q.s.ctx, keys)
+	q.s.Failpoint(fpBatchSent)
 	bad := make(map[string]error, len(failed))
 	if errors.Is(err, cos.ErrAccessDenied) { // a refusal of all, which no repetition changes
 		for _, k := range keys {

@@ -30,13 +30,16 @@ func (s *Store) Remove(f *File) error {
 			return err
 		}
 	}
+	s.Failpoint(fpRemoveRecorded)
 	if inCOS && !wait && !later {
 		if err := s.Client.Delete(s.ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
 			return fmt.Errorf("delete %q: %w", key, err)
 		}
 		s.removals.confirmed(key)
 	}
+	s.Failpoint(fpRemoveDeleted)
 	f.detach(key, base, inCOS, wait)
+	s.Failpoint(fpRemoveDetached)
 	f.mu.Lock()
 	e := f.takeEarlyLocked()
 	f.mu.Unlock()
@@ -103,6 +106,7 @@ func (f *File) deleteDoomed() error {
 		return nil
 	}
 	err = s.Client.Delete(s.ctx, key, nil)
+	s.Failpoint(fpDoomedDeleted)
 	if errors.Is(err, cos.ErrNotFound) {
 		err = nil
 	}

@@ -39,11 +39,13 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		defer f.mu.Unlock()
 		f.fresh, f.shadows = false, replaces
 		s.moveName(f, src, dst, Version{})
+		s.Failpoint(fpRenameMoved)
 		return f.rejournalLocked()
 	}
 	c := f.freezeLocked()
 	f.mu.Unlock()
 	r, err := s.copyFrozen(c, dst)
+	s.Failpoint(fpRenameCopied)
 	if err != nil {
 		f.unfreeze(c, false)
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
@@ -55,6 +57,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		s.mu.Unlock()
 		return fmt.Errorf("rename %q to %q: copied, but the old name remains: %w", src, dst, err)
 	}
+	s.Failpoint(fpRenameDeleted)
 	f.unfreeze(c, true)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,6 +67,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		f.attr = r.attr
 	}
 	s.moveName(f, src, dst, c.base)
+	s.Failpoint(fpRenameMoved)
 	return f.rejournalLocked()
 }
 
@@ -192,6 +196,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	if err := b.Commit(journal.Sync); err != nil {
 		return fmt.Errorf("journal: %w", stagingError(err))
 	}
+	s.Failpoint(fpTreeRecorded)
 	var have []cos.ListEntry
 	if resumed {
 		if have, err = s.listTree(dst); err != nil {
@@ -211,7 +216,9 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	for i, o := range objects {
 		keys[i] = o.Key
 	}
+	s.Failpoint(fpTreeCopied)
 	failed, err := s.Client.DeleteMany(s.ctx, keys)
+	s.Failpoint(fpTreeDeleted)
 	if len(failed) > 0 && len(failed) == len(keys) && !resumed { // not ours to delete: nothing is gone yet
 		s.undoCopies(copies, objects, src, dst)
 		s.forgetRename(r.ID)
@@ -221,6 +228,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		s.Logger.Error("a renamed directory left old names behind in the bucket", "key", src, "len", len(failed), "err", err)
 	}
 	s.moveTree(src, dst, objects, copies)
+	s.Failpoint(fpTreeMoved)
 	if err == nil && len(failed) == 0 {
 		s.forgetRename(r.ID)
 	}
@@ -292,6 +300,7 @@ func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Vers
 				return err
 			}
 			v, err := s.copyListed(o, dst+o.Key[len(src):])
+			s.Failpoint(fpTreeCopy)
 			out[i] = v
 			if err != nil {
 				return fmt.Errorf("copy %q: %w", o.Key, err)

@@ -43,6 +43,10 @@ type Options struct {
 	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
 	// block and must not call the Store. nil = nobody cares.
 	Changed func(key string)
+
+	// Failpoint is called with the name of each step that changes what a crash would leave; see failpoint.go.
+	// Tests end the process in it. nil = not called.
+	Failpoint func(name string)
 }
 
 // withDefaults fills in what zero means.
@@ -55,6 +59,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Changed == nil {
 		o.Changed = func(string) {}
+	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
 	}
 	o.MultipartThreshold = cmp.Or(o.MultipartThreshold, 20<<20)
 	o.PartThreads = cmp.Or(o.PartThreads, 8)
@@ -115,9 +122,11 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	s.Failpoint(fpRecoverLoaded)
 	if err := s.replay(st); err != nil {
 		return err
 	}
+	s.Failpoint(fpRecoverReplayed)
 	n, err := s.sweepStaging()
 	if err != nil {
 		return fmt.Errorf("clear staging directory: %w", err)
