@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -134,11 +133,10 @@ func (r *request) readXML(v any, checkMD5 bool) error {
 	if got := md5.Sum(data); sum != nil && string(sum) != string(got[:]) {
 		return fail(http.StatusBadRequest, "BadDigest")
 	}
-	err = xml.Unmarshal(data, v)
-	if errors.Is(err, io.EOF) {
+	if len(data) == 0 {
 		return failf(http.StatusBadRequest, "MissingRequestBodyError", "The request has no body.")
 	}
-	if err != nil {
+	if xml.Unmarshal(data, v) != nil {
 		return fail(http.StatusBadRequest, "MalformedXML")
 	}
 	return nil

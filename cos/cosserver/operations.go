@@ -30,11 +30,6 @@ func classify(method, bucket, key string, q url.Values, h http.Header) operation
 	if bucket == "" {
 		return operation{"ListBuckets", ownerOnly, (*request).listBuckets}
 	}
-	if bucket == "/" {
-		return operation{"PathStyle", readObject, func(*request) error {
-			return fail(http.StatusForbidden, "PathStyleDomainForbidden")
-		}}
-	}
 	rows := objectOperations
 	if key == "" {
 		rows = bucketOperations

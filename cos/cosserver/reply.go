@@ -106,7 +106,7 @@ func (r *request) errorAnswer(e *apiError, trace string) *answer {
 	x := newDocument("Error")
 	x.text("Code", e.code)
 	x.text("Message", orDash(e.message))
-	x.text("Resource", orDash(r.Host+r.URL.Path))
+	x.text("Resource", orDash(r.Host+r.URL.EscapedPath()))
 	x.text("RequestId", r.id)
 	x.text("TraceId", trace)
 	body := x.end()
@@ -154,6 +154,9 @@ func (r *request) stream(status int, body *store.Reader, size, limit int64) erro
 			}
 			return fmt.Errorf("read the object: %w", err)
 		}
+		if err := pace.pass(n); err != nil {
+			return err
+		}
 		n, faultErr := damage.apply(b[:n], off)
 		if err := r.out(b[:n]); err != nil {
 			return err
@@ -161,9 +164,6 @@ func (r *request) stream(status int, body *store.Reader, size, limit int64) erro
 		off += int64(n)
 		if faultErr != nil {
 			return faultErr
-		}
-		if err := pace.pass(n); err != nil {
-			return err
 		}
 	}
 	return nil

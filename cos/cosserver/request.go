@@ -127,6 +127,9 @@ func (r *request) handle() error {
 	if err := r.authenticate(); err != nil {
 		return err
 	}
+	if r.bucket == inPath {
+		return fail(http.StatusForbidden, "PathStyleDomainForbidden")
+	}
 	if r.op.do == nil {
 		return fail(http.StatusMethodNotAllowed, "MethodNotAllowed")
 	}
@@ -151,9 +154,12 @@ func (r *request) handle() error {
 	return r.op.do(r)
 }
 
+// inPath is no bucket's name.
+const inPath = "/"
+
 // address returns the bucket and the key of a request. The bucket is in the host if that has the
-// service's form, else it is the default one. A bucket of "" is the service itself, and "/" a path
-// that names a bucket where that is not allowed.
+// service's form, else it is the default one. A bucket of "" is the service itself, and inPath stands
+// for a bucket that is in the path where that is not allowed.
 func (s *Server) address(r *http.Request) (bucket, key string) {
 	key = strings.TrimPrefix(r.URL.Path, "/")
 	bucket, service := bucketOfHost(r.Host)
@@ -165,7 +171,7 @@ func (s *Server) address(r *http.Request) (bucket, key string) {
 		return "", ""
 	}
 	if service && !s.opt.Switches.PathStyle {
-		return "/", key
+		return inPath, key
 	}
 	if service || s.opt.Switches.PathStyle && bucketName.MatchString(first) {
 		return first, rest

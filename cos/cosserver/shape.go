@@ -1,6 +1,7 @@
 package cosserver
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -111,13 +112,13 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.r.Body.Read(p[:b.room(b.pace.slice(len(p)))])
 	b.read += int64(n)
 	b.r.rec.BytesIn += int64(n)
-	if err == io.EOF {
-		return n, io.EOF
-	}
-	if err != nil { // the client went, or sent less than it said
+	if err != nil && !errors.Is(err, io.EOF) { // the client went, or sent less than it said
 		return n, fail(http.StatusBadRequest, "IncompleteBody")
 	}
-	return n, b.pace.pass(n)
+	if paceErr := b.pace.pass(n); paceErr != nil {
+		return n, paceErr
+	}
+	return n, err
 }
 
 // strike lets the faults act whose place in the body has come.
