@@ -3,8 +3,8 @@ package cos
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -86,6 +86,7 @@ func (f field) child(name []byte) field {
 // scanList reads one page. Its errors are ErrBadResponse, or *inBodyError for an error document.
 func scanList(doc []byte) (ListPage, error) {
 	s := listScanner{x: xmlScanner{b: doc}}
+	s.page.Entries = make([]ListEntry, 0, min(bytes.Count(doc, []byte("<Contents")), MaxListKeys))
 	if err := s.run(); err != nil {
 		return ListPage{}, err
 	}
@@ -162,6 +163,9 @@ func listError(b []byte) error {
 }
 
 func (s *listScanner) open(f field) {
+	if f == fieldUnknown {
+		return // what surrounds it may go on collecting text
+	}
 	s.text = s.text[:0]
 	if f == fieldContents {
 		s.entry, s.has = ListEntry{}, entryFields{}
@@ -196,25 +200,64 @@ func (s *listScanner) close(f field) error {
 	case fieldSize, fieldLastModified:
 		return s.closeTyped(f)
 	}
-	s.text = s.text[:0]
 	return nil
 }
 
 func (s *listScanner) closeTyped(f field) error {
-	text := string(s.text)
-	s.text = s.text[:0]
-	var err error
+	var ok bool
 	if f == fieldLastModified {
-		if s.entry.LastModified, err = time.Parse(time.RFC3339, text); err != nil {
-			return fmt.Errorf("%w: LastModified %q", ErrBadResponse, text)
+		if s.entry.LastModified, ok = parseTime(s.text); !ok {
+			return fmt.Errorf("%w: LastModified %q", ErrBadResponse, s.text)
 		}
 		return nil
 	}
-	if s.entry.Size, err = strconv.ParseInt(text, 10, 64); err != nil || s.entry.Size < 0 {
-		return fmt.Errorf("%w: Size %q", ErrBadResponse, text)
+	if s.entry.Size, ok = parseDigits(s.text); !ok {
+		return fmt.Errorf("%w: Size %q", ErrBadResponse, s.text)
 	}
 	s.has.size = true
 	return nil
+}
+
+// parseDigits reads a decimal number without allocating.
+func parseDigits(b []byte) (int64, bool) {
+	var n int64
+	for _, c := range b {
+		if c < '0' || c > '9' || n > (math.MaxInt64-9)/10 {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, len(b) > 0
+}
+
+// parseTime reads "2006-01-02T15:04:05.000Z" without allocating, and any other RFC 3339 time.
+func parseTime(b []byte) (time.Time, bool) {
+	const form = "0000-00-00T00:00:00.000Z"
+	if len(b) != len(form) {
+		return parseAnyTime(b)
+	}
+	var n [7]int
+	part := 0
+	for i := range len(form) {
+		switch {
+		case form[i] != '0' && b[i] == form[i]:
+			part++
+		case form[i] != '0' || b[i] < '0' || b[i] > '9':
+			return parseAnyTime(b)
+		default:
+			n[part] = n[part]*10 + int(b[i]-'0')
+		}
+	}
+	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], n[6]*int(time.Millisecond), time.UTC)
+	if t.Day() != n[2] || n[1] > 12 || n[1] < 1 || n[3] > 23 || n[4] > 59 || n[5] > 59 {
+		return time.Time{}, false
+	}
+	return t, true
+}
+
+func parseAnyTime(b []byte) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, string(b))
+	return t, err == nil
 }
 
 // decode undoes encoding-type=url.

@@ -48,46 +48,43 @@ func (x *xmlScanner) next() (token, error) {
 	for {
 		rest := x.b[x.pos:]
 		switch {
-		case len(rest) == 0:
+		case len(rest) < 2:
 			return token{}, x.bad("cut short")
 		case rest[0] != '<':
 			return x.textToken()
+		case rest[1] == '/':
+			return x.endTag()
+		case rest[1] != '!' && rest[1] != '?':
+			return x.startTag()
 		case bytes.HasPrefix(rest, []byte("<![CDATA[")):
 			return x.cdata()
-		case bytes.HasPrefix(rest, []byte("<!--")):
-			if err := x.skip("<!--", "-->"); err != nil {
-				return token{}, err
-			}
-		case bytes.HasPrefix(rest, []byte("<?")):
-			if err := x.skip("<?", "?>"); err != nil {
-				return token{}, err
-			}
-		case bytes.HasPrefix(rest, []byte("</")):
-			return x.endTag()
-		case bytes.HasPrefix(rest, []byte("<!")):
-			return token{}, x.bad("declaration")
-		default:
-			return x.startTag()
+		}
+		if err := x.skipMarkup(rest); err != nil {
+			return token{}, err
 		}
 	}
+}
+
+// skipMarkup passes over a comment or an instruction.
+func (x *xmlScanner) skipMarkup(rest []byte) error {
+	switch {
+	case bytes.HasPrefix(rest, []byte("<!--")):
+		return x.skip("<!--", "-->")
+	case bytes.HasPrefix(rest, []byte("<?")):
+		return x.skip("<?", "?>")
+	}
+	return x.bad("declaration")
 }
 
 // finish checks that only white space, comments and instructions follow the root.
 func (x *xmlScanner) finish() error {
 	for x.pos < len(x.b) {
 		rest := x.b[x.pos:]
-		var err error
-		switch {
-		case isSpace(rest[0]):
+		if isSpace(rest[0]) {
 			x.pos++
-		case bytes.HasPrefix(rest, []byte("<!--")):
-			err = x.skip("<!--", "-->")
-		case bytes.HasPrefix(rest, []byte("<?")):
-			err = x.skip("<?", "?>")
-		default:
-			err = x.bad("more after the root element")
+			continue
 		}
-		if err != nil {
+		if err := x.skipMarkup(rest); err != nil {
 			return err
 		}
 	}
@@ -297,18 +294,15 @@ func (x *xmlScanner) attribute() error {
 
 func (x *xmlScanner) endTag() (token, error) {
 	x.pos += len("</")
-	name, err := x.name()
-	if err != nil {
-		return token{}, err
+	if len(x.open) == 0 || !bytes.HasPrefix(x.b[x.pos:], x.open[len(x.open)-1]) {
+		return token{}, x.bad("end tag that closes nothing")
 	}
+	x.pos += len(x.open[len(x.open)-1])
 	x.space()
 	if x.pos >= len(x.b) || x.b[x.pos] != '>' {
 		return token{}, x.bad("end tag")
 	}
 	x.pos++
-	if len(x.open) == 0 || !bytes.Equal(x.open[len(x.open)-1], name) {
-		return token{}, x.bad("end tag that closes nothing")
-	}
 	return x.pop(), nil
 }
 
@@ -321,13 +315,21 @@ func (x *xmlScanner) pop() token {
 // name reads a name as far as it goes.
 func (x *xmlScanner) name() ([]byte, error) {
 	start := x.pos
-	for x.pos < len(x.b) && !isSpace(x.b[x.pos]) && bytes.IndexByte([]byte(`/>=<"'&`), x.b[x.pos]) < 0 {
+	for x.pos < len(x.b) && !endsName(x.b[x.pos]) {
 		x.pos++
 	}
 	if x.pos == start {
 		return nil, x.bad("name")
 	}
 	return x.b[start:x.pos], nil
+}
+
+func endsName(c byte) bool {
+	switch c {
+	case ' ', '\t', '\n', '\r', '/', '>', '=', '<', '"', '\'', '&':
+		return true
+	}
+	return false
 }
 
 func (x *xmlScanner) space() bool {
