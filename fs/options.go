@@ -58,10 +58,10 @@ var errOptions = errors.New("fs options")
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Client == nil || o.Store == nil {
-		return o, errors.Join(errOptions, errors.New("Client and Store are required"))
+		return o, errors.Join(errOptions, errors.New("without Client or Store"))
 	}
 	if o.Prefix != "" && !isDirKey(o.Prefix) {
-		return o, errors.Join(errOptions, errors.New("Prefix must be empty or end in a slash"))
+		return o, errors.Join(errOptions, errors.New("the prefix is neither empty nor ends in a slash"))
 	}
 	if o.MetaTTL == 0 {
 		o.MetaTTL = defaultMetaTTL

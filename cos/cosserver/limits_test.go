@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// TestRefusals asks for what the service refuses.
+//
+// Long: one table.
 func TestRefusals(t *testing.T) {
 	c := start(t, Options{Buckets: []Bucket{
 		{Name: "one-1250000000"}, {Name: "maz-1250000000", MAZ: true}, {Name: "ver-1250000000", Versioning: "Enabled"},
