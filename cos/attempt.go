@@ -158,6 +158,7 @@ func (c *Client) classify(r *request, status int, doc errorDoc, h http.Header, s
 		f.after = retryAfter(h)
 	case errors.Is(err, ErrServer):
 		f.retry, f.unclear = true, r.mutates
+		f.throttled = status == http.StatusServiceUnavailable
 	case errors.Is(err, ErrTransport): // the service saw the body arrive too slowly or cut short
 		f.retry = true
 	case errors.Is(err, ErrChecksum):

@@ -57,6 +57,11 @@ func (c *Client) Bucket() string { return c.bucket }
 // custom domain.
 func (c *Client) Region() string { return c.ep.region }
 
+// Format shows the bucket, and nothing of the credentials, under every verb.
+func (c *Client) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "client of "+c.bucket) // a fmt.State takes what it is given
+}
+
 // Close drops idle connections and waits for a refresh of credentials under way. Operations must
 // have ended.
 func (c *Client) Close() error {

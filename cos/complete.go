@@ -158,7 +158,7 @@ func unlike(info *ObjectInfo, want CompleteOptions, started time.Time) error {
 		return errors.New("the upload is gone and the object has another CRC64")
 	case want.HasCRC64 && info.HasCRC64:
 		return nil
-	case want.Size == 0 || info.LastModified.Before(started.Add(-2*time.Second)):
+	case want.Size == 0 || info.LastModified.Before(started.Add(-skewTolerance)):
 		return errors.New("the upload is gone and nothing proves that the object came from it")
 	}
 	return nil

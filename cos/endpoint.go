@@ -2,7 +2,6 @@ package cos
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -110,10 +109,11 @@ func isAddress(hostname string) bool {
 }
 
 func regionOf(hostname string) string {
-	if m := regionHost.FindStringSubmatch(hostname); m != nil {
-		return m[1]
+	m := regionHost.FindStringSubmatch(hostname)
+	if m == nil || m[1] == "accelerate" { // a road to every region
+		return ""
 	}
-	return ""
+	return m[1]
 }
 
 // virtualHost is the name by which the service itself knows a bucket.
@@ -121,14 +121,12 @@ func virtualHost(bucket, region string) string {
 	return bucket + ".cos." + region + ".myqcloud.com"
 }
 
-// sourceHost is the host of x-cos-copy-source.
+// sourceHost is the host of x-cos-copy-source: the service's own name for the bucket, whichever
+// domain the client itself goes through.
 func (c *Client) sourceHost(s Source) string {
 	bucket, region := orDefault(s.Bucket, c.bucket), orDefault(s.Region, c.ep.region)
-	if bucket == c.bucket && region == c.ep.region && !c.ep.direct {
-		if h, _, err := net.SplitHostPort(c.ep.host); err == nil {
-			return h
-		}
-		return c.ep.host
+	if region == "" {
+		return c.ep.host // a custom domain, and nobody said where its bucket is
 	}
 	return virtualHost(bucket, region)
 }

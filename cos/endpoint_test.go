@@ -22,6 +22,8 @@ func TestEndpoint(t *testing.T) {
 			testBucket + ".cos-internal.ap-guangzhou.tencentcos.cn", testBucket + ".cos-internal.ap-guangzhou.tencentcos.cn", testRegion},
 		{"accelerate", Options{Endpoint: "https://cos.accelerate.myqcloud.com", Region: testRegion}, "https",
 			testBucket + ".cos.accelerate.myqcloud.com", testBucket + ".cos.accelerate.myqcloud.com", testRegion},
+		{"accelerate, region unknown", Options{Endpoint: "https://cos.accelerate.myqcloud.com"}, "https",
+			testBucket + ".cos.accelerate.myqcloud.com", testBucket + ".cos.accelerate.myqcloud.com", ""},
 		{"address", Options{Endpoint: "http://127.0.0.1:9000", Region: testRegion}, "http", "127.0.0.1:9000", own, testRegion},
 		{"address 6", Options{Endpoint: "http://[::1]:9000", Region: testRegion}, "http", "[::1]:9000", own, testRegion},
 		{"localhost", Options{Endpoint: "http://localhost:9000", Region: testRegion}, "http", "localhost:9000", own, testRegion},

@@ -37,7 +37,7 @@ type Options struct {
 	SkipAppendMD5 bool
 
 	Clock         func() time.Time  // nil = time.Now
-	HTTPTransport http.RoundTripper // nil = one of our own; it must not follow redirects or decompress
+	HTTPTransport http.RoundTripper // nil = one of our own; others must not follow redirects or decompress, and must close bodies
 }
 
 // Defaults of Options.

@@ -122,19 +122,25 @@ func (r *Refresher) fetchLocked(ctx context.Context) *fetch {
 func (r *Refresher) run(ctx context.Context, f *fetch) {
 	defer f.cancel()
 	c, err := r.src.Credentials(ctx)
+	if r.finish(f, c, err) {
+		r.log.WarnContext(ctx, "credentials not renewed; the old ones stay in use", "err", err)
+	}
+}
+
+// finish takes over what a fetch brought and tells whether it failed to replace older credentials.
+func (r *Refresher) finish(f *fetch, c Credentials, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer close(f.done)
 	now := r.clock()
 	r.flight, r.triedAt, r.refused = nil, now, false
 	f.err = err
-	defer close(f.done)
-	switch {
-	case err == nil:
-		r.cur, r.have = c, true
-		r.renewAt = renewTime(c, now)
-	case r.have:
-		r.log.Warn("credentials not renewed; the old ones stay in use", "err", err)
+	if err != nil {
+		return r.have
 	}
+	r.cur, r.have = c, true
+	r.renewAt = renewTime(c, now)
+	return false
 }
 
 func renewTime(c Credentials, now time.Time) time.Time {
@@ -142,6 +148,11 @@ func renewTime(c Credentials, now time.Time) time.Time {
 		return now.Add(recheckStatic)
 	}
 	return c.Expires.Add(-min(refreshEarly, c.Expires.Sub(now)/4))
+}
+
+// Format shows nothing of the credentials, under every verb.
+func (r *Refresher) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "credentials kept fresh") // a fmt.State takes what it is given
 }
 
 // Close ends a fetch under way and waits for it.

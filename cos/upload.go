@@ -81,11 +81,11 @@ func (c *Client) upload(ctx context.Context, key string, body io.ReaderAt, size 
 	}
 	if size <= orDefault(o.Threshold, defaultThreshold) && size <= MaxPutBytes {
 		res, err := c.Put(ctx, key, body, size, &o.PutOptions)
-		if err == nil {
-			err = unchanged()
-		}
 		if err != nil {
 			return nil, err
+		}
+		if err := unchanged(); err != nil {
+			return nil, refuse(op, key, err)
 		}
 		return res, nil
 	}
@@ -151,7 +151,7 @@ func (u *upload) run(ctx context.Context, unchanged func() error) (*PutResult, e
 		return nil, err
 	}
 	if err := unchanged(); err != nil {
-		return nil, err
+		return nil, refuse("Upload", u.key, err)
 	}
 	res, err := u.c.CompleteMultipart(ctx, u.key, u.id, u.parts, &CompleteOptions{
 		ForbidOverwrite: u.o.ForbidOverwrite, Size: u.size,

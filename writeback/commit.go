@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"time"
 
 	"cosfuse/cache"
 	"cosfuse/cos"
@@ -67,6 +68,13 @@ func (f *File) commitInTurn(need func() bool) error {
 			defer f.mu.Unlock()
 			return f.takeErrLocked()
 		}
+		if f.attempt != nil {
+			f.mu.Unlock()
+			if err := f.settleAttempt(f.s.ctx); err != nil {
+				return fmt.Errorf("settle %q: %w", f.Stat().Key, err)
+			}
+			continue
+		}
 		c := f.freezeLocked()
 		f.mu.Unlock()
 		start := f.s.now()
@@ -102,6 +110,9 @@ type snapshot struct {
 	create                           CreateMode
 	dirtyData, dirtyAttr, appendOnly bool
 	wrote                            bool
+	lastStage                        uint32
+	recovered                        bool
+	dirtySince                       time.Time
 	mtimeSet, aclKnown               bool
 	dataSeq, attrSeq                 uint64
 }
@@ -119,11 +130,13 @@ func (f *File) freezeLocked() *snapshot {
 	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, base: f.base, attr: f.attr, size: f.size, ext: f.ext.Clone(),
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
-		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, wrote: f.wrote, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, wrote: f.wrote, lastStage: f.cur,
+		recovered: f.recovered, dirtySince: f.dirtySince, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
 	}
 	f.committing, f.frozen = true, f.cur
+	f.frozenAttr, f.frozenAppend = c.dirtyAttr, c.appendOnly
 	f.wrote, f.appendOnly, f.dirtyAttr = false, true, false // of what comes now
 	return c
 }
@@ -136,11 +149,12 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen = false, 0
+	f.committing, f.frozen, f.frozenAttr = false, 0, false
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly
 		f.dirtyAttr = f.dirtyAttr || c.dirtyAttr
+		f.failedLocked(err)
 		return
 	}
 	if f.unlinked {
@@ -149,10 +163,43 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	f.adoptLocked(c, r)
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
-	if e := f.s.names.get(f.key); e.doomed != nil {
-		e.doomed = nil // our commit replaced the object that was to be deleted
-	}
+	e := f.s.names.get(f.key)
+	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
+	e.doomed = nil
 	f.s.mu.Unlock()
+	if replaced {
+		f.s.forgetRemoval(f.key)
+	}
+	if err := f.settleJournalLocked(); err != nil {
+		f.s.Logger.Error("journal not brought up to date after a commit", "ino", f.ino, "key", f.key, "err", err)
+	}
+}
+
+// failedLocked keeps what a commit that failed leaves: the bytes in the journal, so that they outlive the
+// daemon, and whether the user has to decide.
+func (f *File) failedLocked(err error) {
+	if errors.Is(err, errTailMoved) {
+		return
+	}
+	if !maybeApplied(err) {
+		f.attempt = nil
+	}
+	f.conflict = errors.Is(err, ErrConflict) || errors.Is(err, ErrExists)
+	f.err = err
+	if perr := f.persistLocked(); perr != nil {
+		f.s.Logger.Error("a file that could not be committed could not be journalled either", "ino", f.ino, "key", f.key, "err", perr)
+	}
+	f.err = nil // the caller tells, or keeps it to be told
+}
+
+// maybeApplied reports whether a request that ended in err may have changed the object all the same.
+func maybeApplied(err error) bool {
+	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // adoptLocked makes what r published f's base.
@@ -161,10 +208,12 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	f.base = r.v
 	f.neverCommitted, f.fresh, f.shadows = false, false, false
 	f.err = nil
+	f.pause, f.dirtySince, f.recovered = 0, time.Time{}, false
 	if f.dataSeq == c.dataSeq {
 		f.cleanLocked()
-		f.dirtyData, f.appendOnly = false, true
+		f.dirtyData, f.appendOnly, f.acked = false, true, false
 	} else {
+		f.dirtySince = f.s.now()
 		f.ext.Change(func(e extent.Extent) extent.Extent { return committed(e, c) })
 	}
 	if f.attrSeq == c.attrSeq {

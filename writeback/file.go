@@ -8,6 +8,7 @@ import (
 
 	"cosfuse/cache"
 	"cosfuse/writeback/extent"
+	"cosfuse/writeback/journal"
 )
 
 // File is the write state of one inode.
@@ -41,6 +42,20 @@ type File struct {
 	dataSeq        uint64
 	attrSeq        uint64
 	committing     bool
+	frozenAttr     bool // a commit under way carries attribute changes
+	frozenAppend   bool // a commit under way has appended bytes only
+
+	journalled bool             // the journal has a record of f
+	volatile   bool             // something changed since that record
+	acked      bool             // bytes were acknowledged and are not in COS: background mode
+	conflict   bool             // another writer was first: the user decides what becomes of our bytes
+	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
+	unsynced   []span
+	deltaSeq   uint64
+	dirtySince time.Time
+	recovered  bool          // from the journal: others may have written since
+	damaged    bool          // staged bytes are missing: never committed
+	pause      time.Duration // before the next try of a commit that keeps failing
 
 	unlinked bool // has no name any more; nothing of it is committed
 	doomed   bool // unlinked, but its object waits for the last close
@@ -149,9 +164,16 @@ func (f *File) SetAttr(change func(*Attr) error) error {
 	if !a.Mtime.Equal(f.attr.Mtime) {
 		f.mtimeSet = true
 	}
-	f.attr = a
+	before, dirty := f.attr, f.dirtyAttr
+	f.attr, f.dirtyAttr, f.volatile = a, true, true
+	if !f.unlinked && (f.journalled || !f.dirtyData && !f.neverCommitted) {
+		f.markDirtyLocked(f.s.now())
+		if err := f.persistLocked(); err != nil {
+			f.attr, f.dirtyAttr = before, dirty
+			return err
+		}
+	}
 	f.ctime = f.s.now()
-	f.dirtyAttr = true
 	f.attrSeq++
 	if !f.unlinked && !f.dirtyData {
 		f.s.lazy.add(f)
@@ -166,8 +188,11 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	f.truncateLocked(size)
 	open := f.handles > 0
 	f.mu.Unlock()
-	if open {
+	switch {
+	case open:
 		return nil
+	case f.s.Background:
+		return f.acknowledge()
 	}
 	return f.Fsync(ctx)
 }
@@ -177,6 +202,8 @@ func (f *File) truncateLocked(size int64) {
 	now := f.s.now()
 	f.attr.Mtime, f.ctime, f.mtimeSet = now, now, false
 	f.attrSeq++
+	f.volatile = true
+	f.markDirtyLocked(now)
 	if size == f.size {
 		f.dirtyAttr = true // the time alone
 		return
@@ -251,12 +278,21 @@ func (f *File) seedCacheLocked() {
 	f.s.Blocks.Seed(f.objectIDLocked(), &snapshot{ext: f.ext, size: f.size, stage: f.stage})
 }
 
-// discard drops what f holds on disk. For the end of the Store.
+// discard lets go of what f holds on disk, for the end of the Store. What the journal refers to stays.
 func (f *File) discard() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.dropStagingLocked()
 	f.closeReaderLocked()
+	if !f.journalled {
+		f.dropStagingLocked()
+		return
+	}
+	for _, g := range f.stage {
+		if err := g.file.Close(); err != nil {
+			f.s.Logger.Error("staging file of an uncommitted file", "ino", f.ino, "key", f.key, "err", err)
+		}
+	}
+	f.stage, f.cur = nil, 0
 }
 
 // dropStagingLocked removes all staging files. Extents that point there must be gone or clean.

@@ -145,17 +145,22 @@ func (f *File) stageLocked(p []byte, off int64) error {
 		return err
 	}
 	f.ext.Set(extent.Extent{Off: off, End: end, Kind: extent.Staged, Dirty: true, Src: g.id, SrcOff: off})
+	f.noteUnsynced(g.id, off, end)
 	return nil
 }
 
 // writableStageLocked returns the staging file that takes writes: a new one if there is none, or if a
-// commit under way reads the present one.
+// commit under way, or one whose outcome is not known, reads the present one.
 func (f *File) writableStageLocked() (*staging, error) {
-	if f.cur != 0 && f.cur > f.frozen {
+	frozen := f.frozen
+	if f.attempt != nil {
+		frozen = max(frozen, f.attempt.Stage)
+	}
+	if f.cur != 0 && f.cur > frozen {
 		return f.stage[f.cur], nil
 	}
 	f.lastStage++
-	g, err := newStaging(f.s.Dir, f.ino, f.lastStage)
+	g, err := newStaging(f.s.stagingDir(), f.ino, f.lastStage)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +175,8 @@ func (f *File) writableStageLocked() (*staging, error) {
 func (f *File) touchDataLocked(end int64) {
 	now := f.s.now()
 	f.size = max(f.size, end)
-	f.dirtyData, f.wrote = true, true
+	f.dirtyData, f.wrote, f.volatile = true, true, true
+	f.markDirtyLocked(now)
 	f.dataSeq++
 	f.attrSeq++
 	f.attr.Mtime, f.ctime, f.mtimeSet = now, now, false
@@ -243,7 +249,33 @@ func (h *Handle) Flush() error {
 	if poisoned {
 		return ErrPoisoned
 	}
+	if f.s.Background {
+		return f.acknowledge()
+	}
 	return f.commit(func() bool { return f.wrote && !f.unlinked })
+}
+
+// acknowledge is Flush in background mode: what was written is made safe in the journal, and sent to COS
+// a moment later.
+func (f *File) acknowledge() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.wrote || f.unlinked {
+		return f.takeErrLocked()
+	}
+	return f.acknowledgeLocked()
+}
+
+// acknowledgeLocked records f's state and queues it.
+func (f *File) acknowledgeLocked() error {
+	if f.volatile {
+		if err := f.persistLocked(); err != nil {
+			return err
+		}
+	}
+	f.wrote, f.acked = false, true
+	f.s.lazy.add(f)
+	return nil
 }
 
 // Fsync commits all that is dirty. See File.Fsync.
@@ -279,14 +311,32 @@ func (h *Handle) Close() error {
 	case last && doomed:
 		err = f.deleteDoomed()
 	case last && !h.poisoned:
-		err = f.commit(func() bool { return !f.unlinked && (f.dirtyData || f.neverCommitted && !isDirKey(f.key)) })
-		if err != nil {
-			f.mu.Lock()
-			f.err = err
-			f.mu.Unlock()
-		}
+		err = f.commitLeft()
+	}
+	if last {
+		f.partIfConflict()
 	}
 	f.Release()
+	return err
+}
+
+// commitLeft commits what no Flush did: an empty file above all.
+func (f *File) commitLeft() error {
+	left := func() bool { return !f.unlinked && (f.dirtyData || f.neverCommitted && !isDirKey(f.key)) }
+	if f.s.Background {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !left() {
+			return nil
+		}
+		return f.acknowledgeLocked()
+	}
+	err := f.commit(left)
+	if err != nil {
+		f.mu.Lock()
+		f.err = err
+		f.mu.Unlock()
+	}
 	return err
 }
 

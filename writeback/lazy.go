@@ -1,7 +1,6 @@
 package writeback
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -23,9 +22,18 @@ type lazyQueue struct {
 }
 
 // lazyEntry is when a file waits for its commit since, and since its last change.
-type lazyEntry struct{ first, last time.Time }
+type lazyEntry struct {
+	first, last time.Time
+	notBefore   time.Time // after a failure
+}
 
-const maxDelays = 4
+// A change waits at most maxDelays times the delay while others follow it; a failed commit is repeated
+// after a pause that doubles from retryMin to retryMax.
+const (
+	maxDelays = 4
+	retryMin  = time.Second
+	retryMax  = time.Minute
+)
 
 func newLazyQueue(s *Store) *lazyQueue {
 	q := &lazyQueue{s: s, wake: make(chan struct{}, 1), slots: make(chan struct{}, s.CommitThreads),
@@ -55,6 +63,21 @@ func (q *lazyQueue) add(f *File) {
 	select {
 	case q.wake <- struct{}{}:
 	default:
+	}
+}
+
+// retry queues f again after a failure, later each time.
+func (q *lazyQueue) retry(f *File) {
+	f.mu.Lock()
+	f.pause = min(max(2*f.pause, retryMin), retryMax)
+	pause := f.pause
+	f.mu.Unlock()
+	q.add(f)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e, ok := q.pending[f]; ok {
+		e.notBefore = q.s.now().Add(pause)
+		q.pending[f] = e
 	}
 }
 
@@ -102,7 +125,7 @@ func (q *lazyQueue) start(f *File) bool {
 	}
 	q.wg.Go(func() {
 		defer func() { <-q.slots }()
-		f.commitUnwatched(q.s.ctx)
+		f.commitUnwatched()
 	})
 	return true
 }
@@ -131,7 +154,10 @@ func (q *lazyQueue) due() []*File {
 func (q *lazyQueue) dueAt(e lazyEntry) time.Time {
 	idle, limit := e.last.Add(q.s.AttrDelay), e.first.Add(maxDelays*q.s.AttrDelay)
 	if limit.Before(idle) {
-		return limit
+		idle = limit
+	}
+	if idle.Before(e.notBefore) {
+		return e.notBefore
 	}
 	return idle
 }
@@ -150,14 +176,29 @@ func (q *lazyQueue) next() time.Duration {
 
 // commitUnwatched commits f for nobody who waits: a failure is kept for the next fsync or close, and
 // logged.
-func (f *File) commitUnwatched(context.Context) {
-	err := f.commit(func() bool { return f.dirtyLocked() && !(f.handles > 0 && f.dirtyData) })
-	if err != nil {
+func (f *File) commitUnwatched() {
+	err := f.commit(func() bool {
+		return f.dirtyLocked() && !f.conflict && (f.acked || f.handles == 0 || !f.dirtyData)
+	})
+	switch {
+	case err == nil:
+	case f.s.ctx.Err() != nil: // the mount ends: the journal has it
+		return
+	default:
 		f.mu.Lock()
 		f.err = err
-		key := f.key
+		key, conflict := f.key, f.conflict
 		f.mu.Unlock()
-		f.s.Logger.Error("commit failed; the change is kept and retried at the next sync", "ino", f.ino, "key", key, "err", err)
+		f.s.Logger.Error("commit failed; the change is kept in the journal", "ino", f.ino, "key", key, "err", err)
+		if !conflict {
+			f.s.lazy.retry(f)
+		}
+	}
+	f.mu.Lock()
+	closed := f.handles == 0
+	f.mu.Unlock()
+	if closed {
+		f.partIfConflict()
 	}
 	f.dropIfIdle()
 }

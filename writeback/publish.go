@@ -20,7 +20,11 @@ const confirmedFor = time.Second
 // publish makes the service's object what the snapshot is.
 func (c *snapshot) publish(ctx context.Context) (result, error) {
 	s := c.f.s
-	switch c.plan(s.MultipartThreshold) {
+	plan := c.plan(s.MultipartThreshold)
+	if err := c.beginAttempt(plan); err != nil {
+		return result{}, err
+	}
+	switch plan {
 	case planAttr:
 		return c.publishAttr(ctx)
 	case planAppend:
@@ -88,6 +92,9 @@ func (c *snapshot) lostRace(ctx context.Context) (result, error) {
 
 // checkBase makes sure that what the content was derived from is still the newest version.
 func (c *snapshot) checkBase(ctx context.Context) error {
+	if c.recovered {
+		return c.checkRecovered(ctx)
+	}
 	if !c.derived() || c.f.s.now().Sub(c.base.Confirmed) < confirmedFor {
 		return nil
 	}
@@ -101,6 +108,25 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 		return fmt.Errorf("%w: %q", ErrConflict, c.key)
 	}
 	return nil
+}
+
+// checkRecovered makes sure that nobody wrote while this change lay in the journal of a mount that was
+// gone, whether it is derived from what they replaced or not: it is older than theirs.
+func (c *snapshot) checkRecovered(ctx context.Context) error {
+	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	switch {
+	case errors.Is(err, cos.ErrNotFound) && c.base.Absent():
+		return nil
+	case errors.Is(err, cos.ErrNotFound):
+		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
+	case err != nil:
+		return err
+	case i.ETag == c.base.ETag, c.base.Absent() && c.shadows && i.LastModified.Before(c.dirtySince.Add(clockSlack)):
+		return nil
+	case isDirKey(c.key):
+		return nil // somebody made the directory; our attributes come later
+	}
+	return fmt.Errorf("%w: %q was written after the mount that changed it was gone", ErrConflict, c.key)
 }
 
 // readError tells a conflict met while reading the base for a body from other failures.
@@ -203,20 +229,30 @@ func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, 
 	if err != nil {
 		return nil, err
 	}
-	done, err := c.sendParts(ctx, key, id, parts)
+	done, err := []cos.Part(nil), c.f.s.recordUpload(key, id, c.f.ino)
+	if err == nil {
+		done, err = c.sendParts(ctx, key, id, parts)
+	}
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}
 		o.CRC64, o.HasCRC64 = combineCRC(done)
 		var r *cos.PutResult
 		if r, err = cl.CompleteMultipart(ctx, key, id, done, o); err == nil {
+			c.f.s.forgetUpload(id)
 			return r, nil
 		}
 	}
-	if aerr := cl.AbortMultipart(ctx, key, id); aerr != nil && !errors.Is(aerr, cos.ErrNotFound) {
-		c.f.s.Logger.Warn("upload not aborted: its parts stay until a lifecycle rule or an abort removes them",
-			"key", key, "upload_id", id, "err", aerr)
-	}
+	c.f.s.abort(ctx, key, id)
 	return nil, err
+}
+
+// abort gives up an upload. If the service does not take it, the next mount tries again.
+func (s *Store) abort(ctx context.Context, key, id string) {
+	if err := s.Client.AbortMultipart(ctx, key, id); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		s.Logger.Warn("upload not aborted; the next mount tries again", "key", key, "upload_id", id, "err", err)
+		return
+	}
+	s.forgetUpload(id)
 }
 
 // sendParts uploads and copies the parts, several at a time. The first failure stops the rest.

@@ -6,6 +6,7 @@ import (
 
 	"cosfuse/cos"
 	"cosfuse/writeback/extent"
+	"cosfuse/writeback/journal"
 )
 
 // Remove takes f's name away, as unlink(2) or rmdir(2) (the caller knows that the directory is empty). An
@@ -22,6 +23,11 @@ func (s *Store) Remove(f *File) error {
 	inCOS := !base.Absent() || f.shadows || isDirKey(key) && !f.neverCommitted
 	wait := inCOS && f.handles > 0 && f.ext.Any(func(e extent.Extent) bool { return e.Kind == extent.Base })
 	f.mu.Unlock()
+	if inCOS && wait {
+		if err := s.recordRemoval(key, base); err != nil {
+			return err
+		}
+	}
 	if inCOS && !wait {
 		if err := s.Client.Delete(s.ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
 			return fmt.Errorf("delete %q: %w", key, err)
@@ -31,12 +37,25 @@ func (s *Store) Remove(f *File) error {
 	return nil
 }
 
+// recordRemoval notes that key, as version v, is to be deleted.
+func (s *Store) recordRemoval(key string, v Version) error {
+	b := s.journal.Begin()
+	b.PutRemoval(journal.Removal{Key: key, Version: versionRecord(v), Since: s.now()})
+	if err := b.Commit(journal.Sync); err != nil {
+		return fmt.Errorf("journal: %w", stagingError(err))
+	}
+	return nil
+}
+
 // detach takes f out of the tree of names; doom leaves its object to deleteDoomed.
 func (f *File) detach(key string, base Version, inCOS, doom bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unlinked, f.doomed = true, doom && f.handles > 0
 	f.ctime = f.s.now()
+	if err := f.forgetLocked(journal.Sync); err != nil { // synced: a crash must not bring the file back
+		f.s.Logger.Error("a removed file stays in the journal", "ino", f.ino, "key", key, "err", err)
+	}
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	e := f.s.names.at(key)
@@ -86,6 +105,7 @@ func (f *File) deleteDoomed() error {
 	}
 	s.names.drop(key)
 	s.mu.Unlock()
+	s.forgetRemoval(key)
 	if err != nil {
 		s.Logger.Error("an unlinked file could not be deleted and is back", "key", key, "err", err)
 		s.Changed(key)

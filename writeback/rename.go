@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cosfuse/cos"
+	"cosfuse/writeback/journal"
 )
 
 // Rename moves f to the key dst, in COS by a copy and a deletion, or without any request if f was never
@@ -38,7 +39,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		defer f.mu.Unlock()
 		f.fresh, f.shadows = false, replaces
 		s.moveName(f, src, dst, Version{})
-		return nil
+		return f.rejournalLocked()
 	}
 	c := f.freezeLocked()
 	f.mu.Unlock()
@@ -63,7 +64,18 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		f.attr = r.attr
 	}
 	s.moveName(f, src, dst, c.base)
-	return nil
+	return f.rejournalLocked()
+}
+
+// rejournalLocked brings f's record up to date after its name changed.
+func (f *File) rejournalLocked() error {
+	switch {
+	case !f.journalled:
+		return nil
+	case f.dirtyLocked():
+		return f.persistLocked()
+	}
+	return f.forgetLocked(journal.Sync)
 }
 
 // copyWithAttr copies the base to dst with the attributes as they are now. A time that only Last-Modified
@@ -132,6 +144,9 @@ func (f *File) orphan() {
 	f.mu.Lock()
 	f.unlinked, f.doomed = true, false
 	f.ctime = f.s.now()
+	if err := f.forgetLocked(journal.Sync); err != nil {
+		f.s.Logger.Error("a replaced file stays in the journal", "ino", f.ino, "key", f.key, "err", err)
+	}
 	f.mu.Unlock()
 	f.dropIfIdle()
 }
@@ -141,6 +156,17 @@ func (f *File) orphan() {
 // time, then the old keys are deleted in batches. If a copy fails, the copies made are removed and
 // nothing has moved.
 func (s *Store) RenameTree(src, dst string) error {
+	s.mu.Lock()
+	s.ino++
+	r := journal.TreeRename{ID: s.ino, Src: src, Dst: dst, Since: s.now()}
+	s.mu.Unlock()
+	return s.renameTree(r, false)
+}
+
+// renameTree carries out r. resumed says that an earlier mount began it: then it is only ever completed,
+// never undone, and what is under its new name already is not copied again.
+func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
+	src, dst := r.Src, r.Dst
 	t := s.turns.enter(nil, []string{src, dst})
 	if err := t.wait(s.ctx); err != nil {
 		return ErrClosed
@@ -155,9 +181,24 @@ func (s *Store) RenameTree(src, dst string) error {
 			return fmt.Errorf("rename %q: %w: %d bytes", to, cos.ErrKeyInvalid, len(to))
 		}
 	}
-	copies, err := s.copyTree(objects, src, dst)
+	b := s.journal.Begin()
+	b.PutRename(r)
+	if err := b.Commit(journal.Sync); err != nil {
+		return fmt.Errorf("journal: %w", stagingError(err))
+	}
+	var have []cos.ListEntry
+	if resumed {
+		if have, err = s.listTree(dst); err != nil {
+			return fmt.Errorf("rename %q: %w", src, err)
+		}
+	}
+	copies, err := s.copyTree(objects, have, src, dst)
+	if err != nil && resumed {
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
 	if err != nil {
 		s.undoCopies(copies, objects, src, dst)
+		s.forgetRename(r.ID)
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	keys := make([]string, len(objects))
@@ -165,15 +206,28 @@ func (s *Store) RenameTree(src, dst string) error {
 		keys[i] = o.Key
 	}
 	failed, err := s.Client.DeleteMany(s.ctx, keys)
-	if len(failed) > 0 && len(failed) == len(keys) { // not ours to delete: nothing is gone yet
+	if len(failed) > 0 && len(failed) == len(keys) && !resumed { // not ours to delete: nothing is gone yet
 		s.undoCopies(copies, objects, src, dst)
+		s.forgetRename(r.ID)
 		return fmt.Errorf("rename %q to %q: delete %q: %w", src, dst, failed[0].Key, failed[0].Err)
 	}
 	if err != nil || len(failed) > 0 {
 		s.Logger.Error("a renamed directory left old names behind in the bucket", "key", src, "len", len(failed), "err", err)
 	}
 	s.moveTree(src, dst, objects, copies)
+	if err == nil && len(failed) == 0 {
+		s.forgetRename(r.ID)
+	}
 	return nil
+}
+
+// forgetRename notes that a directory rename is complete or undone.
+func (s *Store) forgetRename(id uint64) {
+	b := s.journal.Begin()
+	b.DropRename(id)
+	if err := b.Commit(journal.Sync); err != nil {
+		s.Logger.Error("journal: a directory rename that is done stays recorded", "err", err)
+	}
 }
 
 // listTree lists every key at or below prefix, and adds what the Store knows better than a listing that
@@ -213,12 +267,20 @@ func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
 }
 
 // copyTree copies objects to their new keys. What it returns lines up with objects; an absent version
-// was not copied.
-func (s *Store) copyTree(objects []cos.ListEntry, src, dst string) ([]Version, error) {
+// was not copied. What is in have already, with the same content, is not copied again.
+func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Version, error) {
 	out := make([]Version, len(objects))
+	there := make(map[string]cos.ListEntry, len(have))
+	for _, e := range have {
+		there[e.Key] = e
+	}
 	g, ctx := errgroup.WithContext(s.ctx)
 	g.SetLimit(4 * s.CommitThreads)
 	for i, o := range objects {
+		if h, ok := there[dst+o.Key[len(src):]]; ok && h.ETag == o.ETag && h.Size == o.Size {
+			out[i] = Version{ETag: h.ETag, Size: h.Size, LastModified: h.LastModified}
+			continue
+		}
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -311,6 +373,9 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 			}
 			f.fresh = false
 			s.moveName(f, from, dst+from[len(src):], was)
+			if err := f.rejournalLocked(); err != nil {
+				s.Logger.Error("journal keeps the old name of a renamed file", "ino", f.ino, "key", f.key, "err", err)
+			}
 			delete(moved, from)
 		}
 		f.mu.Unlock()

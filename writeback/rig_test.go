@@ -82,8 +82,14 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() {
-		s.cancel()
+		s.cancel() // no more commits: what a test leaves dirty stays so
 		s.lazy.stop()
+		for _, f := range s.allFilesLocked() {
+			f.discard()
+		}
+		if err := s.journal.Close(); err != nil {
+			r.t.Error(err)
+		}
 		blocks.Close()
 	})
 	return s

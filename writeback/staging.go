@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -24,8 +22,7 @@ type staging struct {
 
 // newStaging creates a staging file for the File with number ino.
 func newStaging(dir string, ino uint64, id uint32) (*staging, error) {
-	name := filepath.Join(dir, strconv.FormatUint(ino, 16)+"-"+strconv.FormatUint(uint64(id), 16)+stagingSuffix)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, stagingName(ino, id)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, stagingError(err)
 	}
@@ -59,24 +56,4 @@ func stagingError(err error) error {
 		return fmt.Errorf("%w: %w", ErrStagingFull, err)
 	}
 	return err
-}
-
-// sweepStaging removes the staging files that a killed daemon left and returns how many there were:
-// without a journal nobody can tell what they belong to.
-func sweepStaging(dir string) (int, error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	for _, e := range list {
-		if !strings.HasSuffix(e.Name(), stagingSuffix) {
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -15,16 +16,22 @@ import (
 
 	"cosfuse/cache"
 	"cosfuse/cos"
+	"cosfuse/writeback/journal"
 )
 
 // Options of Open. Client, Blocks and Dir are required.
 type Options struct {
 	Client   *cos.Client
 	Blocks   *cache.Blocks
-	Dir      string // staging directory; created if absent; must be this Store's alone
+	Dir      string // staging files and journal; created if absent; locked against other processes
+	Prefix   string // of the keys of this mount: the journal belongs to the bucket and it
 	Defaults AttrDefaults
 	Logger   *slog.Logger     // nil = discard
 	Now      func() time.Time // nil = time.Now
+
+	// Background makes Flush return once the journal has the bytes; they are sent AttrDelay later, and
+	// what happens to the file until then costs no request. Fsync waits for COS all the same.
+	Background bool
 
 	MultipartThreshold int64         // largest file sent as one put, in bytes; 0 = 20 MiB
 	PartThreads        int           // parts of one upload in flight; 0 = 8
@@ -60,38 +67,72 @@ func (o Options) withDefaults() Options {
 // Store owns the write state of a mount. See the package comment.
 type Store struct {
 	Options
-	ctx     context.Context // the mount's lifetime: work that must finish runs under it
-	cancel  context.CancelFunc
-	turns   turns
-	lazy    *lazyQueue
-	refused refusals
+	ctx      context.Context // the mount's lifetime: work that must finish runs under it
+	cancel   context.CancelFunc
+	turns    turns
+	lazy     *lazyQueue
+	refused  refusals
+	journal  *journal.Journal
+	recovery Recovery // immutable after Open
 
 	mu     sync.Mutex // guards the fields below, and File.refs
 	names  names
 	recent []recentChange
+	parked map[uint64]*File // without a name: another writer was first, or staged bytes are missing
 	ino    uint64
 	closed bool
 }
 
-// Open makes a Store whose work ends with ctx. Staging files that a killed daemon left in o.Dir are
-// removed, and their number logged: there is no journal yet that could tell what they belong to.
+// Open makes a Store whose work ends with ctx, and recovers what an earlier one left in o.Dir: renames and
+// deletions under way are completed before it returns, dirty files are committed in the background. The
+// errors are those of the journal and of the disk.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Store{Options: o, ctx: ctx, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
+	if err := os.MkdirAll(s.stagingDir(), 0o700); err != nil {
+		cancel()
 		return nil, fmt.Errorf("create staging directory: %w", err)
 	}
-	n, err := sweepStaging(o.Dir)
+	var err error
+	s.journal, err = journal.Open(filepath.Join(o.Dir, "journal"), journal.Identity{Bucket: o.Client.Bucket(), Prefix: o.Prefix},
+		journal.Options{Logger: o.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("clear staging directory: %w", err)
+		cancel()
+		return nil, err
 	}
-	if n > 0 {
-		o.Logger.Warn("removed staging files of a daemon that did not end in order", "files", n)
+	if err := s.recover(); err != nil {
+		cancel()
+		return nil, errors.Join(err, s.journal.Close())
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	s := &Store{Options: o, ctx: ctx, cancel: cancel, names: make(names)}
-	s.lazy = newLazyQueue(s)
 	return s, nil
 }
+
+// recover brings back what the journal holds.
+func (s *Store) recover() error {
+	st, err := s.journal.Load()
+	if err != nil {
+		return err
+	}
+	if err := s.replay(st); err != nil {
+		return err
+	}
+	n, err := s.sweepStaging()
+	if err != nil {
+		return fmt.Errorf("clear staging directory: %w", err)
+	}
+	s.lazy = newLazyQueue(s)
+	if !st.Empty() || n > 0 {
+		s.finish(st)
+		r := s.recovery
+		s.Logger.Info("recovered what an earlier mount left", "files", r.Files, "bytes", r.Bytes, "conflicts", r.Conflicts,
+			"damaged", r.Damaged, "uploads", r.Uploads, "removals", r.Removals, "renames", r.Renames, "unacknowledged", n)
+	}
+	return nil
+}
+
+// stagingDir is where staging files are.
+func (s *Store) stagingDir() string { return filepath.Join(s.Dir, "staging") }
 
 func (s *Store) now() time.Time { return s.Options.Now() }
 
@@ -104,13 +145,13 @@ func (s *Store) Close(ctx context.Context) error {
 	err := s.Sync(ctx, "")
 	s.mu.Lock()
 	s.closed = true
-	files := s.filesLocked("")
+	files := s.allFilesLocked()
 	s.mu.Unlock()
 	s.cancel()
 	for _, f := range files {
 		f.discard()
 	}
-	return err
+	return errors.Join(err, s.journal.Close())
 }
 
 // Sync commits everything dirty at or below prefix and waits. The error joins all failures.
@@ -180,6 +221,25 @@ func (s *Store) Create(key string, a Attr, m CreateMode) (*File, error) {
 	if err := a.checkFit(key); err != nil {
 		return nil, err
 	}
+	f, err := s.create(key, a, m)
+	if err != nil || !isDirKey(key) {
+		return f, err
+	}
+	f.mu.Lock()
+	f.dirtyAttr, f.dirtySince = true, s.now()
+	err = f.persistLocked()
+	f.mu.Unlock()
+	if err != nil {
+		f.orphan()
+		f.Release()
+		return nil, err
+	}
+	s.lazy.add(f)
+	return f, nil
+}
+
+// create makes the File of Create.
+func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -196,10 +256,6 @@ func (s *Store) Create(key string, a Attr, m CreateMode) (*File, error) {
 	f.shadows = e.doomed != nil
 	f.neverCommitted, f.appendOnly = true, true
 	e.file = f
-	if isDirKey(key) {
-		f.dirtyAttr = true
-		s.lazy.add(f)
-	}
 	return f, nil
 }
 

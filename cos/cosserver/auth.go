@@ -122,7 +122,7 @@ func (r *request) authorize() error {
 	open := r.state.ACL.Canned
 	switch r.op.access {
 	case readObject:
-		if r.publicObject(open) {
+		if r.srv.publicObject(open, store.CopySource{Bucket: r.bucket, Key: r.key, VersionID: r.version()}) {
 			return nil
 		}
 	case readBucket:
@@ -140,12 +140,13 @@ func (r *request) authorize() error {
 
 // publicObject reports whether everyone may read the object; without an ACL of its own it has the
 // bucket's, and so has one that does not exist.
-func (r *request) publicObject(bucketACL string) bool {
+func (s *Server) publicObject(bucketACL string, at store.CopySource) bool {
 	acl := bucketACL
-	o, err := r.srv.store.Head(r.bucket, r.key, r.version())
-	if err == nil && o.ACL.Canned != "" && o.ACL.Canned != "default" {
+	o, err := s.store.Head(at.Bucket, at.Key, at.VersionID)
+	switch {
+	case err == nil && o.ACL.Canned != "" && o.ACL.Canned != "default":
 		acl = o.ACL.Canned
-	} else if err != nil && !errors.Is(err, store.ErrNoKey) {
+	case err != nil && !errors.Is(err, store.ErrNoKey):
 		return false
 	}
 	return acl == "public-read" || acl == "public-read-write"

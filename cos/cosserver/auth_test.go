@@ -75,6 +75,9 @@ func TestSignatures(t *testing.T) {
 			if r.status != tt.status || r.code() != tt.code {
 				t.Errorf("got %d %q, want %d %s", r.status, r.body, tt.status, tt.code)
 			}
+			if got, want := r.header.Get("Date"), clock.Now().UTC().Format(http.TimeFormat); got != want {
+				t.Errorf("Date %q, want the server's %q", got, want)
+			}
 		})
 	}
 	r := c.do("PUT", "/k", "x", nil)
@@ -172,6 +175,9 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s %s %s: got %d, want %d", tt.bucket, tt.method, tt.target, r.status, tt.status)
 		}
 	}
+	c.host = c.srv.Host("open-1")
+	c.want(403, "AccessDenied", "PUT", "/stolen", "", h("x-cos-copy-source", "/closed-1/plain"))
+	c.want(200, "", "PUT", "/given", "", h("x-cos-copy-source", "/closed-1/shown"))
 	o.Dir, o.NoSync, o.Anonymous = t.TempDir(), true, true
 	anonymous := start(t, o)
 	anonymous.put("k", "x")

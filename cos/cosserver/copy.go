@@ -38,8 +38,12 @@ func (r *request) copySource() (store.CopySource, error) {
 		}
 		src.VersionID = q.Get("versionId")
 	}
-	if _, err := r.srv.store.Bucket(src.Bucket); err != nil {
+	state, err := r.srv.store.Bucket(src.Bucket)
+	if err != nil {
 		return src, err
+	}
+	if !r.owner && !r.srv.publicObject(state.ACL.Canned, src) {
+		return src, fail(http.StatusForbidden, "AccessDenied")
 	}
 	return src, nil
 }
@@ -199,4 +203,20 @@ func copyRange(text string, size int64) (off, n int64, err error) {
 		return 0, 0, fail(http.StatusBadRequest, "EntityTooLarge")
 	}
 	return first, last - first + 1, nil
+}
+
+// rename moves an object or a directory, in a bucket with metadata acceleration.
+func (r *request) rename() error {
+	if !r.state.OFS {
+		return failf(http.StatusMethodNotAllowed, "MethodNotAllowed", "Only a metadata-accelerated bucket can rename.")
+	}
+	from, err := url.PathUnescape(strings.TrimPrefix(r.Header.Get("X-Cos-Rename-Source"), "/"))
+	if err != nil || from == "" {
+		return badArgument("x-cos-rename-source cannot be understood.")
+	}
+	forbid := strings.EqualFold(r.Header.Get("X-Cos-Forbid-Overwrite"), "true")
+	if err := r.srv.store.Rename(r.bucket, from, r.key, forbid); err != nil {
+		return sourceError(err)
+	}
+	return r.send(http.StatusOK, "", nil)
 }

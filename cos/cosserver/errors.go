@@ -51,6 +51,7 @@ var messages = map[string]string{
 	"NoSuchVersion":            "The version does not exist.",
 	"NotImplemented":           "This server does not offer the operation.",
 	"ObjectNotAppendable":      "The object was not made by an append.",
+	"PathConflict":             "The path is taken by a file, or by a directory that is not empty.",
 	"PathStyleDomainForbidden": "The bucket belongs into the host name, not into the path.",
 	"PreconditionFailed":       "Precondition not match.",
 	"ServiceUnavailable":       "The server is stopping.",
@@ -83,6 +84,7 @@ var storeErrors = []struct {
 	{store.ErrNotAppendable, http.StatusConflict, "ObjectNotAppendable"},
 	{store.ErrTooLarge, http.StatusBadRequest, "EntityTooLarge"},
 	{store.ErrBucketExists, http.StatusConflict, "BucketAlreadyExists"},
+	{store.ErrConflict, http.StatusConflict, "PathConflict"},
 	{store.ErrBucketNotEmpty, http.StatusConflict, "BucketNotEmpty"},
 	{io.ErrUnexpectedEOF, http.StatusBadRequest, "IncompleteBody"},
 }

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
 
-// outcome is what a client sees of a PUT or GET and what became of the object.
 func TestFaultsOnPut(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -164,6 +164,7 @@ func waitFor(t *testing.T, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen")
 		}
+		runtime.Gosched()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"hash/crc64"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -224,3 +225,6 @@ func bulk(n int) string {
 	}
 	return b.String()[:n]
 }
+
+// escape writes a key as a path.
+func escape(key string) string { return (&url.URL{Path: key}).EscapedPath() }

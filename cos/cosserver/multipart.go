@@ -167,7 +167,7 @@ func (r *request) chooseParts(body *completeBody, all []*store.Part) ([]*store.P
 	for _, p := range all {
 		byNumber[p.Number] = p
 	}
-	for i := 1; i < len(body.Parts); i++ {
+	for i := 1; i < len(body.Parts); i++ { // first of all: out of order, every part is behind a gap too
 		if body.Parts[i].PartNumber <= body.Parts[i-1].PartNumber {
 			return nil, fail(http.StatusBadRequest, "InvalidPartOrder")
 		}

@@ -80,6 +80,7 @@ var objectOperations = []row{
 	{http.MethodPut, "uploadId", "", operation{"UploadPart", writeBucket, (*request).uploadPart}},
 	{http.MethodPut, "acl", "", operation{"PutObjectACL", ownerOnly, (*request).putObjectACL}},
 	{http.MethodPut, "tagging", "", operation{"PutObjectTagging", ownerOnly, (*request).putTagging}},
+	{http.MethodPut, "rename", "", operation{"RenameObject", writeBucket, (*request).rename}},
 	{http.MethodPut, "", "X-Cos-Copy-Source", operation{"CopyObject", writeBucket, (*request).copyObject}},
 	{http.MethodPut, "", "", operation{"PutObject", writeBucket, (*request).putObject}},
 	{http.MethodPost, "append", "", operation{"AppendObject", writeBucket, (*request).appendObject}},

@@ -87,7 +87,7 @@ func (r *request) out(b []byte) error {
 func (r *request) sendError(e *apiError) error {
 	h := r.w.Header()
 	for name := range h {
-		if name != hdrRequestID && name != "Server" {
+		if name != hdrRequestID && name != "Server" && name != "Date" {
 			delete(h, name)
 		}
 	}

@@ -66,6 +66,7 @@ func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
 	h := w.Header()
 	h[hdrRequestID] = []string{r.id}
 	h["Server"] = []string{"tencent-cos"}
+	h["Date"] = []string{s.clock().UTC().Format(http.TimeFormat)} // clients learn from it how wrong theirs is
 	if !s.enter() {
 		r.sendError(fail(http.StatusServiceUnavailable, "ServiceUnavailable"))
 		return

@@ -51,6 +51,7 @@ func Open(o Options) (*Server, error) {
 	}
 	st, err := store.Open(o.Dir, store.Options{
 		Logger: o.Logger, Clock: o.Clock, NoSync: o.NoSync, Lag: o.Switches.ListingLag,
+		KeepCompleted: o.Switches.RepeatComplete,
 	})
 	if err != nil {
 		return nil, err

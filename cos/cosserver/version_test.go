@@ -86,6 +86,7 @@ func TestVersioningTurnedOnLater(t *testing.T) {
 		return "<VersioningConfiguration><Status>" + s + "</Status></VersioningConfiguration>"
 	}
 	c.put("old", "old")
+	c.want(204, "", "DELETE", "/old?versionId=other", "", nil) // which it is not
 	c.want(200, "", "PUT", "/?versioning", status("Enabled"), nil)
 	newer := c.put("old", "new").header.Get("x-cos-version-id")
 	if got := c.get("old?versionId=null"); got != "old" {

@@ -53,9 +53,21 @@ type Inode struct {
 	MtimeSet       bool `json:"mtime_set,omitempty"`
 	ACLKnown       bool `json:"acl_known,omitempty"`
 
-	Attempted bool      `json:"attempted,omitempty"` // a commit of this very state was sent and may have been applied
-	Since     time.Time `json:"since"`               // when it became dirty
-	Err       string    `json:"err,omitempty"`       // of the last commit
+	Attempt  *Attempt  `json:"attempt,omitempty"`  // a commit that was sent and may have been applied
+	Conflict bool      `json:"conflict,omitempty"` // another writer was first: kept for the user to decide
+	Since    time.Time `json:"since"`              // when it became dirty
+	Err      string    `json:"err,omitempty"`      // of the last commit
+}
+
+// Attempt is a commit whose outcome nobody knows yet.
+type Attempt struct {
+	At       time.Time `json:"at"`
+	Size     int64     `json:"size"` // of the object it makes
+	CRC64    uint64    `json:"crc64,omitempty"`
+	HasCRC64 bool      `json:"has_crc64,omitempty"`
+	Append   bool      `json:"append,omitempty"` // bytes From to Size were appended
+	From     int64     `json:"from,omitempty"`
+	Stage    uint32    `json:"stage,omitempty"` // staging files up to this one were part of it
 }
 
 // Delta is bytes of a staging file that were not synced there: replay writes them, in order.

@@ -18,20 +18,23 @@ func (s *Store) path(f id) string {
 	return filepath.Join(s.dir, "data", name[:2], name)
 }
 
+// shards is the number of directories under data/: names of files begin with a byte below it.
+const shards = 128
+
+// makeShards creates the directories of a new store.
+func (s *Store) makeShards() error {
+	data := filepath.Join(s.dir, "data")
+	for i := range shards {
+		if err := os.MkdirAll(filepath.Join(data, fmt.Sprintf("%02x", i)), 0o700); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.syncDir(data), s.syncDir(s.dir))
+}
+
 // create makes a new data file.
 func (s *Store) create(f id) (*os.File, error) {
-	p := s.path(f)
-	file, err := os.OpenFile(p, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if !errors.Is(err, iofs.ErrNotExist) {
-		return file, err
-	}
-	if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
-		return nil, err
-	}
-	if err := s.syncDir(filepath.Dir(filepath.Dir(p))); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(p, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return os.OpenFile(s.path(f), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // syncs reports whether acknowledged means synced.

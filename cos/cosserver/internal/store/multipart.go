@@ -161,9 +161,11 @@ func (s *Store) Complete(bucket, key, uploadID string, choose func(all []*Part) 
 	if err := b.endUpload(bucket, key, uploadID, all); err != nil {
 		return nil, err
 	}
-	done := Completed{ETag: o.ETag, VersionID: o.VersionID, CRC64: o.CRC64}
-	if err := b.set(doneKey(uploadID), done.marshal()); err != nil {
-		return nil, err
+	if s.keep {
+		done := Completed{ETag: o.ETag, VersionID: o.VersionID, CRC64: o.CRC64}
+		if err := b.set(doneKey(uploadID), done.marshal()); err != nil {
+			return nil, err
+		}
 	}
 	return o, s.commit(b, s.sync)
 }
@@ -202,7 +204,7 @@ func (b *batch) endUpload(bucket, key, uploadID string, parts []*Part) error {
 	return err
 }
 
-// Ended returns how a completed upload ended, or ErrNoUpload.
+// Ended returns how a completed upload ended, or ErrNoUpload. It needs Options.KeepCompleted.
 func (s *Store) Ended(uploadID string) (Completed, error) {
 	v, err := s.get(doneKey(uploadID))
 	if err != nil {

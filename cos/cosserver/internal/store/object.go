@@ -126,6 +126,8 @@ func (s *Store) Delete(bucket, key, versionID string, sync bool) (Deleted, error
 	b := s.newBatch()
 	var d Deleted
 	switch {
+	case state.Versioning == "" && versionID != "" && versionID != nullVersion:
+		return Deleted{}, b.Close() // there is no such version
 	case state.Versioning == "":
 		err = s.deleteObject(b, bucket, key)
 	case versionID != "":

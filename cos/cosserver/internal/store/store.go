@@ -49,6 +49,8 @@ type Options struct {
 	Clock  func() time.Time // nil is time.Now
 	NoSync bool             // acknowledge before anything is synced; for tests
 	Lag    time.Duration    // listings show the state of this long ago
+
+	KeepCompleted bool // remember how uploads ended, for Ended
 }
 
 // Store is an open directory. Close releases it.
@@ -58,6 +60,7 @@ type Store struct {
 	held  *pebble.Lock // on the directory
 	log   *slog.Logger
 	clock func() time.Time
+	keep  bool // how uploads ended
 	sync  *pebble.WriteOptions
 	seed  maphash.Seed
 	past  past
@@ -83,6 +86,7 @@ func Open(dir string, o Options) (*Store, error) {
 		dir:     dir,
 		log:     cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		clock:   o.Clock,
+		keep:    o.KeepCompleted,
 		sync:    pebble.Sync,
 		seed:    maphash.MakeSeed(),
 		buckets: map[string]*Bucket{},
@@ -99,7 +103,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s, which another process may have open: %w", dir, err)
 	}
-	db, err := openIndex(filepath.Join(dir, "index"), s.log)
+	db, err := openIndex(filepath.Join(dir, "index"), s.log, o.NoSync)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the index of %s: %w", dir, err), held.Close())
 	}
@@ -111,11 +115,15 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func openIndex(dir string, log *slog.Logger) (*pebble.DB, error) {
+func openIndex(dir string, log *slog.Logger, noSync bool) (*pebble.DB, error) {
+	fs := vfs.Default // not the one pebble would choose, whose health checks start goroutines only to log
+	if noSync {
+		fs = lazyFS{fs}
+	}
 	cache := pebble.NewCache(32 << 20)
 	defer cache.Unref()
 	return pebble.Open(dir, &pebble.Options{
-		FS:                 vfs.Default, // the default's health checks start goroutines only to log
+		FS:                 fs,
 		Cache:              cache,
 		MemTableSize:       8 << 20,
 		MaxOpenFiles:       256,
@@ -170,6 +178,9 @@ func (s *Store) checkFormat() error {
 		return err
 	}
 	if v == nil {
+		if err := s.makeShards(); err != nil {
+			return err
+		}
 		return s.db.Set([]byte{spaceFormat}, []byte{formatVersion}, s.sync)
 	}
 	if !bytes.Equal(v, []byte{formatVersion}) {

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// byteSize is a number of bytes that reads and prints as "20MiB". Plain numbers are bytes; K, M, G,
+// T and KiB, MiB, GiB, TiB are powers of 1024, and KB, MB, GB, TB powers of 1000.
+type byteSize int64
+
+var sizeUnits = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40},
+	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12},
+	{"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {"t", 1 << 40},
+	{"b", 1},
+}
+
+// Set parses text as pflag wants it.
+func (s *byteSize) Set(text string) error {
+	number, unit := strings.ToLower(strings.TrimSpace(text)), int64(1)
+	for _, u := range sizeUnits {
+		if rest, ok := strings.CutSuffix(number, u.suffix); ok {
+			number, unit = strings.TrimSpace(rest), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return errors.New("want a size such as 20MiB")
+	}
+	*s = byteSize(n * unit)
+	return nil
+}
+
+// String prints the size in the largest binary unit that divides it.
+func (s *byteSize) String() string {
+	n := int64(*s)
+	for i, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
+		if one := int64(1) << (40 - 10*i); n >= one && n%one == 0 {
+			return strconv.FormatInt(n/one, 10) + unit
+		}
+	}
+	return strconv.FormatInt(n, 10) + "B"
+}
+
+// Type names the kind of value in help texts.
+func (s *byteSize) Type() string { return "size" }
+
+// fileMode is permission bits, in octal.
+type fileMode uint32
+
+// Set parses text as pflag wants it.
+func (m *fileMode) Set(text string) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(text, "0o"), 8, 32)
+	if err != nil || n > 0o7777 {
+		return errors.New("want octal permissions such as 0644")
+	}
+	*m = fileMode(n)
+	return nil
+}
+
+// String prints four octal digits.
+func (m *fileMode) String() string { return fmt.Sprintf("%04o", uint32(*m)) }
+
+// Type names the kind of value in help texts.
+func (m *fileMode) Type() string { return "mode" }
+
+// logLevel is the least severe level that is logged.
+type logLevel slog.Level
+
+// Set parses text as pflag wants it.
+func (l *logLevel) Set(text string) error {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	level, ok := levels[strings.ToLower(text)]
+	if !ok {
+		return errors.New("want debug, info, warn or error")
+	}
+	*l = logLevel(level)
+	return nil
+}
+
+// String prints the name of the level.
+func (l *logLevel) String() string { return strings.ToLower(slog.Level(*l).String()) }
+
+// Type names the kind of value in help texts.
+func (l *logLevel) Type() string { return "level" }

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cosfuse/cache"
+	"cosfuse/cos"
+	"cosfuse/fs"
+	"cosfuse/writeback"
+)
+
+const (
+	// probeTimeout bounds the first requests of a mount: somebody waits for it at a terminal.
+	probeTimeout = 10 * time.Second
+	// probeAttempts and probeDial fit a few tries, and two that get no answer, into probeTimeout.
+	probeAttempts = 3
+	probeDial     = 4 * time.Second
+	// tellSkew is how wrong a clock must be to be worth a word.
+	tellSkew = time.Minute
+	// always stands for a time to live of zero, which means "default" below this package.
+	always = time.Nanosecond
+)
+
+// bucketVolume is a volume of fs on a store, a client and perhaps a server, closed in this order.
+type bucketVolume struct {
+	mnt    *fs.Mount
+	store  *writeback.Store
+	blocks *cache.Blocks
+	client *cos.Client
+	server *localServer // nil for a real service
+	path   string
+}
+
+// openVolume is the opener of the command.
+func openVolume(ctx, life context.Context, o *mountOptions, log *slog.Logger, say func(string)) (_ volume, err error) {
+	v := &bucketVolume{path: o.mountpoint}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.release(life))
+		}
+	}()
+	opt, err := o.clientOptions(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if o.local != "" {
+		if v.server, err = startLocal(o.local, log); err != nil {
+			return nil, err
+		}
+		opt.Endpoint, opt.Credentials = v.server.listener.URL, v.server.credentials
+	}
+	if err := probe(ctx, o, opt, say); err != nil {
+		return nil, err
+	}
+	if v.client, err = cos.New(opt); err != nil {
+		return nil, usageError("see \"cosfuse mount --help\"", "%w", err)
+	}
+	return v, v.mount(life, o, log)
+}
+
+// clientOptions are those of the mount's client. It reads the credentials.
+func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos.Options, error) {
+	opt := cos.Options{Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log}
+	if o.local != "" {
+		return opt, nil // the server that is to be started brings the rest
+	}
+	var err error
+	opt.Credentials, err = o.provider(ctx)
+	return opt, err
+}
+
+// mount puts the store and the file system on the client.
+func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
+	blocks, err := cache.NewBlocks(life, cache.BlocksOptions{MemoryBytes: int64(o.memory), Resume: brokeOff})
+	if err != nil {
+		return usageError("see --memory in \"cosfuse mount --help\"", "%w", err)
+	}
+	v.blocks = blocks
+	defaults := writeback.AttrDefaults{
+		FileMode: uint32(o.fileMode), DirMode: uint32(o.dirMode), UID: o.uid, GID: o.gid,
+	}
+	changes := fs.NewChanges()
+	v.store, err = writeback.Open(life, writeback.Options{
+		Client: v.client, Blocks: v.blocks, Dir: filepath.Join(o.cacheDir, "staging"),
+		Defaults: defaults, Logger: log, Changed: changes.Add,
+		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads,
+	})
+	if err != nil {
+		return machineError("use --cache-dir DIR with room on a local disk", "staging directory: %w", err)
+	}
+	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
+		Client: v.client, Store: v.store, Prefix: o.prefix, Defaults: defaults, Changes: changes,
+		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
+		ReadOnly: o.readOnly, AllowOther: o.allowOther, FsName: o.source(),
+		Fusermount: os.Getuid() != 0, Logger: log,
+	})
+	if errors.Is(err, os.ErrPermission) {
+		return machineError("a container needs --cap-add SYS_ADMIN and --device /dev/fuse", "%w", err)
+	} else if err != nil {
+		return machineError("\"dmesg | tail\" may tell more", "%w", err)
+	}
+	return nil
+}
+
+// brokeOff is true of a download that ended early and may be continued where it did.
+func brokeOff(err error) bool {
+	return errors.Is(err, cos.ErrTransport) || errors.Is(err, cos.ErrStalled) || errors.Is(err, cos.ErrBadResponse)
+}
+
+// probe makes sure that the service answers and lets us in, before anything is mounted. It needs no
+// right to write. The client it uses gives up sooner than that of the mount.
+func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(string)) error {
+	opt.Attempts, opt.DialTimeout = probeAttempts, probeDial
+	client, err := cos.New(opt)
+	if err != nil {
+		return usageError("see \"cosfuse mount --help\"", "%w", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	now := time.Now
+	if opt.Clock != nil {
+		now = opt.Clock
+	}
+	info, err := client.HeadBucket(ctx)
+	if err == nil {
+		opt.Logger.Info("bucket answers", "source", o.bucket, "region", info.Region,
+			"versioning", info.Versioning, "multi_az", info.MAZ, "ofs", info.OFS)
+		tellClock(now(), info.ServerTime, say)
+		if info.OFS {
+			say("this bucket has metadata acceleration: renaming and listing may differ from what the manual says")
+		}
+		return nil
+	}
+	// The answer to a HEAD has no body and so no reason; and some who may not ask for the bucket may
+	// list what is below their prefix.
+	page, listErr := client.List(ctx, &cos.ListOptions{Prefix: o.prefix, MaxKeys: 1})
+	if listErr == nil {
+		tellClock(now(), page.ServerTime, say)
+		return nil
+	}
+	return explain(listErr, o)
+}
+
+// tellClock tells of a clock that is off.
+func tellClock(local, server time.Time, say func(string)) {
+	off := server.Sub(local)
+	if server.IsZero() || off.Abs() < tellSkew {
+		return
+	}
+	direction := "behind"
+	if off < 0 {
+		direction = "ahead of"
+	}
+	say(fmt.Sprintf("the clock of this machine is %v %s the service's; requests are signed with the service's time, "+
+		"but do set it: timedatectl set-ntp true", off.Abs().Round(time.Second), direction))
+}
+
+// Wait returns when nothing is mounted any more.
+func (v *bucketVolume) Wait() { v.mnt.Wait() }
+
+// Unmount fails if the mount is in use.
+func (v *bucketVolume) Unmount() error { return v.mnt.Unmount() }
+
+// Detach unmounts lazily.
+func (v *bucketVolume) Detach() error {
+	return unmount(context.Background(), v.path, true)
+}
+
+// Sync commits everything written so far.
+func (v *bucketVolume) Sync(ctx context.Context) error { return v.store.Sync(ctx, "") }
+
+// Close commits what is left. Its error is about that only if it is from the store.
+func (v *bucketVolume) Close(ctx context.Context) error { return v.release(ctx) }
+
+// release gives back what there is, last acquired first.
+func (v *bucketVolume) release(ctx context.Context) error {
+	var errs []error
+	if v.store != nil {
+		errs = append(errs, v.store.Close(ctx))
+	}
+	if v.blocks != nil {
+		v.blocks.Close()
+	}
+	if v.client != nil {
+		errs = append(errs, v.client.Close())
+	}
+	if v.server != nil {
+		errs = append(errs, v.server.close(ctx))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,227 @@
+package writeback
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"cosfuse/cos"
+	"cosfuse/writeback/extent"
+	"cosfuse/writeback/journal"
+)
+
+// deltaLimit is how many bytes not yet synced go into the journal itself, where one sync makes them safe
+// together with what they mean. More of them are synced in their staging file first.
+const deltaLimit = 64 << 10
+
+// span is a range of a staging file that was written and not synced.
+type span struct {
+	src      uint32
+	off, end int64
+}
+
+// noteUnsynced adds a range to what persist must make safe.
+func (f *File) noteUnsynced(src uint32, off, end int64) {
+	if n := len(f.unsynced); n > 0 && f.unsynced[n-1].src == src && f.unsynced[n-1].end == off {
+		f.unsynced[n-1].end = end
+	} else {
+		f.unsynced = append(f.unsynced, span{src, off, end})
+	}
+}
+
+// persistLocked records f as it is now, and returns when it would survive a power cut. After it every
+// acknowledged byte is in a synced staging file or in the journal.
+func (f *File) persistLocked() error {
+	b := f.s.journal.Begin()
+	if err := f.persistBytesLocked(b); err != nil {
+		return err
+	}
+	r, err := f.inodeLocked()
+	if err != nil {
+		return err
+	}
+	b.PutInode(r)
+	if err := b.Commit(journal.Sync); err != nil {
+		return fmt.Errorf("journal: %w", stagingError(err))
+	}
+	f.unsynced, f.journalled, f.volatile = nil, true, false
+	return nil
+}
+
+// persistBytesLocked adds to b the bytes that are not safe yet, or syncs the files they are in.
+func (f *File) persistBytesLocked(b *journal.Batch) error {
+	var total int64
+	for _, u := range f.unsynced {
+		total += u.end - u.off
+	}
+	if total > deltaLimit || len(f.unsynced) > deltaLimit/512 {
+		return f.syncStagingLocked(b)
+	}
+	for _, u := range f.unsynced {
+		g := f.stage[u.src]
+		if g == nil {
+			continue // truncated away meanwhile
+		}
+		p := make([]byte, u.end-u.off)
+		if err := g.readAt(p, u.off); err != nil {
+			return err
+		}
+		f.deltaSeq++
+		b.PutDelta(journal.Delta{Ino: f.ino, Seq: f.deltaSeq, Src: u.src, Off: u.off, Data: p})
+	}
+	return nil
+}
+
+// syncStagingLocked syncs every staging file, after which no delta is needed.
+func (f *File) syncStagingLocked(b *journal.Batch) error {
+	for _, g := range f.stage {
+		if err := g.file.Sync(); err != nil {
+			return stagingError(err)
+		}
+	}
+	d, err := os.Open(f.s.stagingDir())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil { // the names of new staging files
+		return err
+	}
+	b.DropDeltas(f.ino)
+	return nil
+}
+
+// inodeLocked is f as the journal keeps it.
+func (f *File) inodeLocked() (journal.Inode, error) {
+	attr, err := json.Marshal(f.attr)
+	if err != nil {
+		return journal.Inode{}, err
+	}
+	r := journal.Inode{Ino: f.ino, Key: f.key, Base: versionRecord(f.base), Size: f.size, Attr: attr,
+		NeverCommitted: f.neverCommitted, Fresh: f.fresh, Shadows: f.shadows, Excl: f.create.Excl, Trunc: f.create.Trunc,
+		DirtyData: f.dirtyData, DirtyAttr: f.dirtyAttr || f.frozenAttr, AppendOnly: f.appendOnly && (!f.committing || f.frozenAppend),
+		MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
+	if f.err != nil {
+		r.Err = f.err.Error()
+	}
+	for _, e := range f.ext.Extents() {
+		r.Extents = append(r.Extents, journal.Extent{Off: e.Off, End: e.End, Kind: uint8(e.Kind), Dirty: e.Dirty, Src: e.Src, SrcOff: e.SrcOff})
+	}
+	return r, nil
+}
+
+func versionRecord(v Version) journal.Version {
+	return journal.Version{ETag: v.ETag, Size: v.Size, LastModified: v.LastModified, CRC64: v.CRC64,
+		HasCRC64: v.HasCRC64, Appendable: v.Appendable}
+}
+
+func versionOfRecord(v journal.Version) Version {
+	return Version{ETag: v.ETag, Size: v.Size, LastModified: v.LastModified, CRC64: v.CRC64,
+		HasCRC64: v.HasCRC64, Appendable: v.Appendable}
+}
+
+// forgetLocked drops f's record after it is in COS, or has no name. sync says that somebody was told so
+// who would be wronged by its return.
+func (f *File) forgetLocked(sync journal.Durability) error {
+	if !f.journalled {
+		return nil
+	}
+	b := f.s.journal.Begin()
+	b.DropInode(f.ino)
+	if err := b.Commit(sync); err != nil {
+		return fmt.Errorf("journal: %w", stagingError(err))
+	}
+	f.journalled = false
+	return nil
+}
+
+// settleJournalLocked brings the record up to date after a commit that succeeded.
+func (f *File) settleJournalLocked() error {
+	f.attempt = nil
+	switch {
+	case !f.journalled:
+		return nil
+	case f.dirtyLocked() && (f.acked || f.dirtyAttr && !f.dirtyData):
+		return f.persistLocked()
+	}
+	// Unsynced, the record might outlive a kill, and be taken for a change that lost to whoever wrote next.
+	return f.forgetLocked(journal.Sync)
+}
+
+// beginAttempt records that a commit of a journalled state is about to be sent, so that recovery knows
+// that it may have been applied.
+func (c *snapshot) beginAttempt(kind planKind) error {
+	f := c.f
+	f.mu.Lock()
+	journalled := f.journalled
+	f.mu.Unlock()
+	if !journalled {
+		return nil
+	}
+	a := &journal.Attempt{Size: c.size, At: f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage}
+	switch kind {
+	case planAttr:
+		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
+	case planPut:
+		crc, err := crcOf(c)
+		if err != nil {
+			return c.readError(err)
+		}
+		a.CRC64, a.HasCRC64 = crc, true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attempt = a
+	return f.persistLocked()
+}
+
+// crcOf reads the whole snapshot.
+func crcOf(c *snapshot) (uint64, error) {
+	var crc uint64
+	buf := make([]byte, min(c.size, 1<<20))
+	for off := int64(0); off < c.size; {
+		n, err := c.ReadAt(buf[:min(int64(len(buf)), c.size-off)], off)
+		if err != nil && n == 0 {
+			return 0, err
+		}
+		crc = cos.CRC64Update(crc, buf[:n])
+		off += int64(n)
+	}
+	return crc, nil
+}
+
+// recordUpload notes a multipart upload before any part is sent, so that it is never left behind.
+func (s *Store) recordUpload(key, id string, ino uint64) error {
+	b := s.journal.Begin()
+	b.PutUpload(journal.Upload{Key: key, UploadID: id, Ino: ino, Since: s.now()})
+	return b.Commit(journal.Sync)
+}
+
+// forgetUpload notes that the upload is complete or aborted.
+func (s *Store) forgetUpload(id string) {
+	b := s.journal.Begin()
+	b.DropUpload(id)
+	if err := b.Commit(journal.NoSync); err != nil {
+		s.Logger.Error("journal: a finished upload stays recorded", "upload_id", id, "err", err)
+	}
+}
+
+// markDirtyLocked notes since when f is dirty.
+func (f *File) markDirtyLocked(now time.Time) {
+	if f.dirtySince.IsZero() {
+		f.dirtySince = now
+	}
+}
+
+// extentsOf is the inverse of what inodeLocked does.
+func extentsOf(list []journal.Extent) (extent.Map, error) {
+	var m extent.Map
+	for _, e := range list {
+		if e.Kind > uint8(extent.Remote) || e.End <= e.Off || e.Off < 0 {
+			return m, fmt.Errorf("%w: extent %+v", journal.ErrFormat, e)
+		}
+		m.Set(extent.Extent{Off: e.Off, End: e.End, Kind: extent.Kind(e.Kind), Dirty: e.Dirty, Src: e.Src, SrcOff: e.SrcOff})
+	}
+	return m, nil
+}

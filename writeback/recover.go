@@ -1,0 +1,252 @@
+package writeback
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"cosfuse/cos"
+	"cosfuse/writeback/extent"
+	"cosfuse/writeback/journal"
+)
+
+// Recovery is what Open found of an earlier mount of the same directory, and what it did about it.
+type Recovery struct {
+	Files     int // with bytes or attributes to commit; they are committed in the background
+	Bytes     int64
+	Conflicts int // kept for the user: another writer was first
+	Damaged   int // their staged bytes are not all there; kept, never committed
+	Uploads   int // multipart uploads aborted
+	Removals  int // deletions carried out, or found void
+	Renames   int // directory renames completed
+}
+
+// Any reports whether there was anything to recover.
+func (r Recovery) Any() bool { return r != Recovery{} }
+
+// Recovered tells what Open recovered.
+func (s *Store) Recovered() Recovery { return s.recovery }
+
+// replay rebuilds the Files of a journal.
+func (s *Store) replay(st *journal.State) error {
+	deltas := make(map[uint64][]journal.Delta)
+	for _, d := range st.Deltas {
+		deltas[d.Ino] = append(deltas[d.Ino], d)
+	}
+	for _, r := range st.Inodes {
+		f, err := s.restore(r, deltas[r.Ino])
+		if err != nil {
+			return fmt.Errorf("recover %q: %w", r.Key, err)
+		}
+		s.ino = max(s.ino, r.Ino)
+		switch {
+		case f.damaged:
+			s.recovery.Damaged++
+			s.parked[f.ino] = f
+		case f.conflict:
+			s.recovery.Conflicts++
+			s.parked[f.ino] = f
+		default:
+			s.recovery.Files++
+			s.recovery.Bytes += f.ext.Dirty()
+			s.names.at(r.Key).file = f
+		}
+	}
+	for _, r := range st.Renames {
+		s.ino = max(s.ino, r.ID)
+	}
+	return nil
+}
+
+// restore makes the File that r records. Bytes that should be staged and are not make it damaged.
+func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) {
+	f := &File{s: s, ino: r.Ino, key: r.Key, base: versionOfRecord(r.Base), size: r.Size, stage: make(map[uint32]*staging),
+		neverCommitted: r.NeverCommitted, fresh: r.Fresh, shadows: r.Shadows, create: CreateMode{Excl: r.Excl, Trunc: r.Trunc},
+		dirtyData: r.DirtyData, dirtyAttr: r.DirtyAttr, appendOnly: r.AppendOnly, mtimeSet: r.MtimeSet, aclKnown: r.ACLKnown,
+		journalled: true, acked: true, recovered: true, conflict: r.Conflict, attempt: r.Attempt, dirtySince: r.Since}
+	if r.Err != "" {
+		f.err = errors.New(r.Err)
+	}
+	if err := json.Unmarshal(r.Attr, &f.attr); err != nil {
+		return nil, fmt.Errorf("%w: %w", journal.ErrFormat, err)
+	}
+	var err error
+	if f.ext, err = extentsOf(r.Extents); err != nil {
+		return nil, err
+	}
+	if err := f.reopenStaging(deltas); err != nil {
+		return nil, err
+	}
+	f.unlinked = f.conflict || f.damaged
+	return f, nil
+}
+
+// reopenStaging opens the staging files that extents point to and writes the deltas into them. No write
+// goes to them in place any more: a new one is made for that.
+func (f *File) reopenStaging(deltas []journal.Delta) error {
+	need := make(map[uint32]int64) // staging file to the size it must have
+	for _, e := range f.ext.Extents() {
+		if e.Kind == extent.Staged {
+			need[e.Src] = max(need[e.Src], e.SrcOff+e.Len())
+			f.lastStage = max(f.lastStage, e.Src)
+		}
+	}
+	for _, d := range deltas {
+		f.deltaSeq = max(f.deltaSeq, d.Seq)
+		f.lastStage = max(f.lastStage, d.Src)
+	}
+	for id, size := range need {
+		g, err := openStaging(f.s.stagingDir(), f.ino, id)
+		if err != nil {
+			return err
+		}
+		f.stage[id] = g
+		for _, d := range deltas {
+			if d.Src != id {
+				continue
+			}
+			if err := g.writeAt(d.Data, d.Off); err != nil {
+				return err
+			}
+		}
+		fi, err := g.file.Stat()
+		if err != nil {
+			return err
+		}
+		f.damaged = f.damaged || fi.Size() < size
+	}
+	if f.damaged {
+		f.s.Logger.Error("staged bytes of a recovered file are missing; it is kept and not committed", "ino", f.ino, "key", f.key)
+	}
+	return nil
+}
+
+// openStaging opens the staging file of an earlier mount, or makes it if only deltas are left of it.
+func openStaging(dir string, ino uint64, id uint32) (*staging, error) {
+	file, err := os.OpenFile(filepath.Join(dir, stagingName(ino, id)), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, stagingError(err)
+	}
+	return &staging{id: id, file: file}, nil
+}
+
+// stagingName is the name of a staging file.
+func stagingName(ino uint64, id uint32) string {
+	return strconv.FormatUint(ino, 16) + "-" + strconv.FormatUint(uint64(id), 16) + stagingSuffix
+}
+
+// sweepStaging removes the staging files that no File refers to, and returns how many there were: bytes
+// that were written and never acknowledged.
+func (s *Store) sweepStaging() (int, error) {
+	used := make(map[string]bool)
+	for _, f := range s.allFilesLocked() {
+		for id := range f.stage {
+			used[stagingName(f.ino, id)] = true
+		}
+	}
+	list, err := os.ReadDir(s.stagingDir())
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, e := range list {
+		if used[e.Name()] || !strings.HasSuffix(e.Name(), stagingSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.stagingDir(), e.Name())); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// finish carries out what an earlier mount had begun: uploads are aborted, directory renames completed,
+// deletions made, and dirty files queued for their commits. What fails stays in the journal.
+func (s *Store) finish(st *journal.State) {
+	for _, u := range st.Uploads {
+		s.abort(s.ctx, u.Key, u.UploadID)
+		s.recovery.Uploads++
+	}
+	for _, r := range st.Renames {
+		if err := s.renameTree(r, true); err != nil {
+			s.Logger.Error("a directory rename could not be completed; the next mount tries again", "key", r.Src, "err", err)
+			continue
+		}
+		s.recovery.Renames++
+	}
+	for _, r := range st.Removals {
+		if err := s.finishRemoval(r); err != nil {
+			s.Logger.Error("a deletion could not be made; the next mount tries again", "key", r.Key, "err", err)
+			continue
+		}
+		s.recovery.Removals++
+	}
+	for _, f := range s.allFilesLocked() {
+		if !f.unlinked {
+			s.lazy.add(f)
+		}
+	}
+}
+
+// finishRemoval deletes what r means, and nothing that came after it.
+func (s *Store) finishRemoval(r journal.Removal) error {
+	i, err := s.Client.Head(s.ctx, r.Key, nil)
+	switch {
+	case errors.Is(err, cos.ErrNotFound):
+	case err != nil:
+		return err
+	case i.ETag == r.Version.ETag:
+		if err := s.Client.Delete(s.ctx, r.Key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+			return err
+		}
+		s.mu.Lock()
+		s.recordDeletedLocked(r.Key, versionOfRecord(r.Version))
+		s.mu.Unlock()
+	}
+	s.forgetRemoval(r.Key)
+	return nil
+}
+
+// forgetRemoval notes that a deletion is done or void.
+func (s *Store) forgetRemoval(key string) {
+	b := s.journal.Begin()
+	b.DropRemoval(key)
+	if err := b.Commit(journal.NoSync); err != nil { // its return would look at the version and leave it
+		s.Logger.Error("journal: a deletion that is done stays recorded", "key", key, "err", err)
+	}
+}
+
+// allFilesLocked returns every File, parked ones too.
+func (s *Store) allFilesLocked() []*File {
+	out := s.filesLocked("")
+	for _, f := range s.parked {
+		out = append(out, f)
+	}
+	return out
+}
+
+// partIfConflict takes a file that lost to another writer out of the tree once nobody has it open: the
+// name shows what is in COS, and our bytes stay in the journal for the user to decide.
+func (f *File) partIfConflict() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.conflict || f.unlinked || f.handles > 0 || !f.journalled {
+		return
+	}
+	f.unlinked = true
+	s := f.s
+	s.mu.Lock()
+	s.parked[f.ino] = f
+	if e := s.names.get(f.key); e != nil && e.file == f {
+		e.file, e.changed = nil, false
+		s.names.drop(f.key)
+	}
+	s.mu.Unlock()
+	s.Logger.Error("another writer was first; the local version is kept in the journal", "ino", f.ino, "key", f.key)
+	s.Changed(f.key)
+}

@@ -1,0 +1,123 @@
+package writeback
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"cosfuse/cos"
+	"cosfuse/writeback/extent"
+	"cosfuse/writeback/journal"
+)
+
+// settleAttempt finds out whether a commit whose outcome was never known was applied, and if so makes its
+// result the base. It needs the turn.
+func (f *File) settleAttempt(ctx context.Context) error {
+	f.mu.Lock()
+	key, base, a := f.key, f.base, *f.attempt
+	f.mu.Unlock()
+	i, err := f.s.Client.Head(ctx, key, nil)
+	switch {
+	case errors.Is(err, cos.ErrNotFound):
+		return f.resolveAttempt(nil, Attr{}) // an object that vanished is for the commit to find out
+	case err != nil:
+		return err
+	}
+	v, attr := VersionOf(i, f.s.now()), DecodeAttr(i, f.s.Defaults)
+	if v.Same(base) {
+		return f.resolveAttempt(nil, Attr{})
+	}
+	ours, err := f.isAttempt(ctx, a, v)
+	if err != nil {
+		return err
+	}
+	if !ours {
+		return f.resolveAttempt(nil, Attr{})
+	}
+	f.s.Logger.Info("a commit whose reply was lost had been applied", "ino", f.ino, "key", key, "etag", v.ETag)
+	return f.resolveAttempt(&v, attr)
+}
+
+// isAttempt reports whether v is what the attempt a makes.
+func (f *File) isAttempt(ctx context.Context, a journal.Attempt, v Version) (bool, error) {
+	if !a.Append {
+		return v.Size == a.Size && a.HasCRC64 && v.HasCRC64 && a.CRC64 == v.CRC64, nil
+	}
+	if !v.Appendable || v.Size < a.Size {
+		return false, nil
+	}
+	r, err := f.fetcher(v)(ctx, a.From, a.Size-a.From)
+	if err != nil {
+		return false, err
+	}
+	got, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	want := make([]byte, a.Size-a.From)
+	for _, e := range f.ext.Pieces(a.From, a.Size) {
+		if e.Kind != extent.Staged {
+			return false, nil
+		}
+		if err := f.stage[e.Src].readAt(want[e.Off-a.From:e.End-a.From], e.SrcOff); err != nil {
+			return false, err
+		}
+	}
+	return bytes.Equal(got, want), nil
+}
+
+// resolveAttempt ends the attempt: v is what it made, or nil if it was not applied.
+func (f *File) resolveAttempt(v *Version, attr Attr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.attempt
+	f.attempt = nil
+	if v == nil {
+		return f.persistLocked()
+	}
+	var m extent.Map
+	m.Set(extent.Extent{Off: 0, End: v.Size, Kind: extent.Base})
+	shift := v.Size - a.Size // others appended behind us
+	dirty := false
+	for _, e := range f.ext.Pieces(0, f.size) {
+		switch {
+		case e.Kind == extent.Staged && e.Src > a.Stage:
+			if e.Off >= a.Size {
+				e.Off, e.End = e.Off+shift, e.End+shift
+			}
+			m.Set(e)
+			dirty = true
+		case e.Kind == extent.Hole && e.Off < a.Size:
+			m.Clear(e.Off, e.End)
+		}
+	}
+	if f.size != a.Size {
+		dirty = true
+	}
+	f.size += shift
+	m.Truncate(f.size)
+	f.ext, f.base, f.cur = m, *v, 0
+	f.neverCommitted, f.fresh, f.shadows, f.dirtyData = false, false, false, dirty
+	f.dataSeq++
+	if !dirty && !f.mtimeSet {
+		f.attr.Mtime = attr.Mtime
+	}
+	f.dirtyAttr = f.dirtyAttr && !sameAttr(f.attr, attr)
+	f.closeReaderLocked()
+	f.sweepStagingLocked()
+	f.s.mu.Lock()
+	f.s.recordLocked(f.key, *v, f.attr)
+	f.s.mu.Unlock()
+	return f.settleJournalLocked()
+}
+
+// sameAttr reports whether what an object carries is what we meant it to.
+func sameAttr(a, b Attr) bool {
+	x, err := a.encode("", true)
+	y, err2 := b.encode("", true)
+	return err == nil && err2 == nil && fmt.Sprint(x.Meta) == fmt.Sprint(y.Meta)
+}
