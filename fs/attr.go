@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -35,12 +36,8 @@ func (n *node) label() string {
 // stat describes n by its identity: an open file is what its handles read, an unlinked one what it
 // was.
 func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
-	if f := n.openFile(); f != nil {
-		st := f.Stat()
-		if st.Unlinked || st.Dirty || m.young(st.Base.Confirmed, m.o.MetaTTL) {
-			o := fileObject(st, m.o.Now())
-			return o, m.settleTime(ctx, &o, f, true)
-		}
+	if f := n.openFile(); f != nil && f.Stat().Unlinked {
+		return fileObject(f.Stat(), m.o.Now()), nil
 	}
 	if m.tree.isGone(n) {
 		o := n.remembered()
@@ -65,10 +62,10 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 	case key == "":
 		return m.bareDirectory("/", m.o.Now()), nil // the whole bucket has no marker
 	case n.IsDir():
-		return m.directory(ctx, key, true)
+		return m.directory(ctx, key, m.o.Now(), true)
 	}
 	dirKey, seg := splitKey(key)
-	return m.fileObject(ctx, nil, m.question(dirKey, seg), true)
+	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.peek(dirKey), m.o.Now()), true)
 }
 
 // Setattr changes size, mode, owner and mtime. Access times are accepted and not kept. It costs no
@@ -92,7 +89,7 @@ func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 	if !some && !resize {
 		return nil
 	}
-	f, err := n.m.writable(ctx, n)
+	f, err := n.m.acquire(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -146,40 +143,71 @@ func attrChange(in *fuse.SetAttrIn) (change func(*writeback.Attr) error, some bo
 	return change, setMode || setUID || setGID || setMtime
 }
 
-// writable acquires the File whose attributes are n's. A directory without a marker gets one to
-// carry them; the root of a whole bucket cannot have one, and is refused.
-func (m *Mount) writable(ctx context.Context, n *node) (*writeback.File, error) {
-	if f := n.openFile(); f != nil {
-		if st := f.Stat(); st.Unlinked {
-			return m.o.Store.Acquire(st.Key, st.Base, st.Attr), syscall.ESTALE
+// acquire returns the File of n for the caller to release: the one in use, or one that starts from
+// the object's present version. A directory without a marker gets one to carry what is to be changed;
+// the root of a whole bucket cannot have one and is EPERM. The error is ESTALE if n has no name.
+func (m *Mount) acquire(ctx context.Context, n *node) (*writeback.File, error) {
+	for {
+		key, err := m.tree.key(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		o, err := m.statKey(ctx, n, key)
+		if err != nil {
+			return nil, err
+		}
+		var f *writeback.File
+		kerr := m.tree.keyed(ctx, n, func(now string) {
+			if now == key {
+				f, err = m.acquireKey(key, o)
+			}
+		})
+		if err = errors.Join(kerr, err); f != nil || err != nil {
+			return f, err
 		}
 	}
-	o, err := m.stat(ctx, n)
-	if err != nil {
-		return nil, err
-	}
-	return m.acquire(ctx, n, o)
 }
 
-// acquire acquires the File of n, which o describes.
-func (m *Mount) acquire(ctx context.Context, n *node, o object) (f *writeback.File, err error) {
-	if o.key == "/" || o.gone {
+// acquireClaimed is acquire for a node whose name the caller has claimed.
+func (m *Mount) acquireClaimed(ctx context.Context, n *node) (*writeback.File, error) {
+	key, ok := m.tree.claimedKey(n)
+	if !ok {
+		return nil, syscall.ENOENT
+	}
+	for {
+		o, err := m.statKey(ctx, n, key)
+		if err != nil {
+			return nil, err
+		}
+		if f, err := m.acquireKey(key, o); f != nil || err != nil {
+			return f, err
+		}
+	}
+}
+
+// acquireKey acquires the File of key, which o describes. It returns neither a File nor an error if o
+// is outdated: between looking and acquiring, a commit may have ended and its File been dropped. To
+// start from the older version, or from none, would take our own change for somebody else's.
+func (m *Mount) acquireKey(key string, o object) (*writeback.File, error) {
+	if o.key == "/" {
 		return nil, syscall.EPERM
 	}
-	kerr := m.tree.keyed(ctx, n, func(key string) { f, err = m.acquireKey(key, o) })
-	if kerr != nil {
-		return nil, kerr
-	}
-	return f, err
-}
-
-// acquireKey acquires the File of key, which o describes, unless a directory has to be given a
-// marker first.
-func (m *Mount) acquireKey(key string, o object) (*writeback.File, error) {
-	if l, ok := m.o.Store.Local(key); o.bare && (!ok || l.File == nil) {
+	l, ok := m.o.Store.Local(key)
+	if o.bare && (!ok || l.File == nil) {
 		return m.o.Store.Create(key, m.bornAttr(o.attr), writeback.CreateMode{})
 	}
-	return m.o.Store.Acquire(key, o.ver, o.attr), nil
+	f := m.o.Store.Acquire(key, o.ver, o.attr)
+	st := f.Stat()
+	l, ok = m.o.Store.Local(key)
+	newer := ok && !l.Deleted && !l.Version.Absent() && !l.Version.Same(st.Base) && l.At.After(o.asked)
+	if !st.Dirty && (newer || st.Base.Absent() && !o.bare) {
+		f.Release()
+		return nil, nil
+	}
+	if o.attr.Known {
+		f.Confirm(o.ver, o.attr) // whoever acquired it first may not have known
+	}
+	return f, nil
 }
 
 // bornAttr completes the attributes of something made here.

@@ -198,8 +198,10 @@ func (d *dirHandle) take() (v view, ok bool) {
 			v.file = false
 		default:
 			v.file = true
-			if l.l.Attr.Known {
-				v.mode = l.l.Attr.Mode
+			if a := l.l.Attr; l.l.File != nil {
+				v.mode = l.l.File.Stat().Attr.Mode
+			} else if a.Known {
+				v.mode = a.Mode
 			}
 		}
 	}

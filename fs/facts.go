@@ -121,10 +121,10 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 	return f, nil
 }
 
-// known returns the fact about key if it is not older than maxAge and than since.
-func (fs *facts) known(key string, maxAge time.Duration, since time.Time) (fact, time.Time, bool) {
+// known returns the fact about key if it is, by now, not older than the TTL, and not older than since.
+func (fs *facts) known(key string, since, now time.Time) (fact, time.Time, bool) {
 	f, at, ok := fs.heads.Get(key)
-	if !ok || !fs.m.young(at, maxAge) || at.Before(since) {
+	if !ok || !young(now, at, fs.m.o.MetaTTL) || at.Before(since) {
 		return fact{}, time.Time{}, false
 	}
 	return f, at, true
@@ -142,8 +142,8 @@ func (fs *facts) of(key string, e *cache.Entry) (fact, bool) {
 // belief is what single answers of the service say of key (of a directory if it ends in "/"), and
 // when they were asked for. Answers older than since do not count, and absence is believed for
 // absentAge.
-func (fs *facts) belief(key string, since time.Time, absentAge time.Duration) (belief, time.Time) {
-	f, at, ok := fs.known(key, fs.m.o.MetaTTL, since)
+func (fs *facts) belief(key string, since, now time.Time, absentAge time.Duration) (belief, time.Time) {
+	f, at, ok := fs.known(key, since, now)
 	if ok && f.found {
 		return present, at
 	}
@@ -151,12 +151,12 @@ func (fs *facts) belief(key string, since time.Time, absentAge time.Duration) (b
 		// No marker is no proof: only the prefix tells.
 		var below bool
 		below, at, ok = fs.prefixes.Get(key)
-		ok = ok && fs.m.young(at, fs.m.o.MetaTTL) && !at.Before(since)
+		ok = ok && young(now, at, fs.m.o.MetaTTL) && !at.Before(since)
 		if ok && below {
 			return present, at
 		}
 	}
-	if ok && fs.m.young(at, absentAge) {
+	if ok && young(now, at, absentAge) {
 		return absent, at
 	}
 	return unknown, time.Time{}
@@ -246,6 +246,6 @@ func (m *Mount) needsHead(key string, e *cache.Entry) bool {
 	if l, _, ok := m.dirs.Peek(key); ok && !l.HasMarker {
 		return false
 	}
-	_, _, ok := m.facts.known(key, m.o.MetaTTL, time.Time{})
+	_, _, ok := m.facts.known(key, time.Time{}, m.o.Now())
 	return !ok
 }

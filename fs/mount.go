@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,9 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.root = &node{m: m}
 	m.facts = newFacts(m)
 	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
-	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{TTL: o.MetaTTL, NegativeTTL: o.NegativeTTL, Now: o.Now}, m.fetchPage)
+	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
+		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
+	}, m.fetchPage)
 	return m
 }
 

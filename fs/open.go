@@ -23,17 +23,10 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 }
 
 func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
-	o, err := n.m.stat(ctx, n)
-	if err != nil {
-		if errors.Is(err, syscall.ENOENT) {
-			err = syscall.ESTALE // gone meanwhile: the kernel looks again, or creates
-		}
-		return nil, err
+	f, err := n.m.acquire(ctx, n)
+	if errors.Is(err, syscall.ENOENT) {
+		err = syscall.ESTALE // gone meanwhile: the kernel looks again, or creates
 	}
-	if o.gone {
-		return nil, syscall.ESTALE
-	}
-	f, err := n.m.acquire(ctx, n, o)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +48,7 @@ func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
 // is: a conflict shows when it is committed.
 func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 	st := f.Stat()
-	if st.Base.Absent() || st.DirtyData || m.young(st.Base.Confirmed, confirmedRecently) {
+	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, confirmedRecently) {
 		return nil
 	}
 	now, _, err := m.facts.head(ctx, st.Key)

@@ -92,7 +92,7 @@ func (n *node) Removexattr(ctx context.Context, attr string) syscall.Errno {
 
 // changeXattrs changes a copy of the attributes and, if change agrees, sets it.
 func (n *node) changeXattrs(ctx context.Context, op string, change func(map[string][]byte) error) syscall.Errno {
-	f, err := n.m.writable(ctx, n)
+	f, err := n.m.acquire(ctx, n)
 	if err != nil {
 		return n.m.fail(op, n.label(), err)
 	}
