@@ -281,7 +281,7 @@ func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bo
 		return m.factObject(q.key, f, at), nil
 	}
 	if q.file != nil {
-		if dir != nil {
+		if dir != nil && online {
 			m.walked(dir, q, false)
 		}
 		if f, ok := m.facts.of(q.key, q.file); ok {
@@ -368,7 +368,7 @@ func (m *Mount) undated(ctx context.Context, o *object, online bool) (fact, erro
 
 // dirObject describes the directory q.key+"/", which is present.
 func (m *Mount) dirObject(ctx context.Context, parent *node, q question, online bool) (object, error) {
-	if q.sub != nil {
+	if q.sub != nil && online {
 		m.walked(parent, q, true)
 	}
 	return m.directory(ctx, q.key+"/", q.now, online)

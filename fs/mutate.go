@@ -283,6 +283,9 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 	if m.hasLocalChildren(key) {
 		return false, syscall.ENOTEMPTY
 	}
+	if err := m.o.Store.FlushRemovals(key); err != nil { // what was unlinked may be refused yet, and be back
+		return false, err
+	}
 	below, marker, err := m.firstBelow(ctx, key, 2)
 	if err != nil {
 		return false, err

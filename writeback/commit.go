@@ -164,12 +164,14 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
 	e := f.s.names.get(f.key)
+	e.aclKnown = f.aclKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
 	f.s.mu.Unlock()
 	if replaced {
 		f.s.forgetRemoval(f.key)
 	}
+	f.s.removals.void(f.key)
 	if err := f.settleJournalLocked(); err != nil {
 		f.s.Logger.Error("journal not brought up to date after a commit", "ino", f.ino, "key", f.key, "err", err)
 	}

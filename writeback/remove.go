@@ -10,8 +10,9 @@ import (
 )
 
 // Remove takes f's name away, as unlink(2) or rmdir(2) (the caller knows that the directory is empty). An
-// object is deleted before Remove returns, but if the file is open and its bytes are only in COS the
-// deletion waits for the last close. A file never committed costs no request.
+// object is deleted before Remove returns, or with others a moment later if it is not the first in its
+// directory; but if the file is open and its bytes are only in COS the deletion waits for the last close.
+// A file never committed costs no request.
 func (s *Store) Remove(f *File) error {
 	t, err := f.enter()
 	if err != nil {
@@ -23,17 +24,22 @@ func (s *Store) Remove(f *File) error {
 	inCOS := !base.Absent() || f.shadows || isDirKey(key) && !f.neverCommitted
 	wait := inCOS && f.handles > 0 && f.ext.Any(func(e extent.Extent) bool { return e.Kind == extent.Base })
 	f.mu.Unlock()
-	if inCOS && wait {
+	later := inCOS && !wait && s.removals.burst(key)
+	if wait || later {
 		if err := s.recordRemoval(key, base); err != nil {
 			return err
 		}
 	}
-	if inCOS && !wait {
+	if inCOS && !wait && !later {
 		if err := s.Client.Delete(s.ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
 			return fmt.Errorf("delete %q: %w", key, err)
 		}
+		s.removals.confirmed(key)
 	}
 	f.detach(key, base, inCOS, wait)
+	if later {
+		s.removals.add(key, base)
+	}
 	return nil
 }
 

@@ -132,8 +132,11 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	if !f.base.Absent() {
 		s.recordLocked(dst, f.base, f.attr)
 	}
-	f.shadows = f.shadows || f.base.Absent() && d.doomed != nil
+	f.shadows = f.shadows || f.base.Absent() && (d.doomed != nil || s.removals.waits(dst))
 	s.mu.Unlock()
+	if !f.base.Absent() {
+		s.removals.void(dst)
+	}
 	if old != nil && old != f {
 		old.orphan()
 	}
@@ -167,6 +170,9 @@ func (s *Store) RenameTree(src, dst string) error {
 // never undone, and what is under its new name already is not copied again.
 func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	src, dst := r.Src, r.Dst
+	if err := errors.Join(s.removals.flush(src), s.removals.flush(dst)); err != nil {
+		return fmt.Errorf("rename %q: %w", src, err)
+	}
 	t := s.turns.enter(nil, []string{src, dst})
 	if err := t.wait(s.ctx); err != nil {
 		return ErrClosed

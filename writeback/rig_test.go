@@ -84,6 +84,7 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 	r.t.Cleanup(func() {
 		s.cancel() // no more commits: what a test leaves dirty stays so
 		s.lazy.stop()
+		s.removals.wg.Wait()
 		for _, f := range s.allFilesLocked() {
 			f.discard()
 		}

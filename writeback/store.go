@@ -71,6 +71,7 @@ type Store struct {
 	cancel   context.CancelFunc
 	turns    turns
 	lazy     *lazyQueue
+	removals *removals
 	refused  refusals
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
@@ -121,7 +122,7 @@ func (s *Store) recover() error {
 	if err != nil {
 		return fmt.Errorf("clear staging directory: %w", err)
 	}
-	s.lazy = newLazyQueue(s)
+	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
 	if !st.Empty() || n > 0 {
 		s.finish(st)
 		r := s.recovery
@@ -139,6 +140,7 @@ func (s *Store) now() time.Time { return s.Options.Now() }
 // Close commits everything that is dirty, waits for it, and ends the Store. The error joins what could
 // not be committed. It ends early, with an error, when ctx does.
 func (s *Store) Close(ctx context.Context) error {
+	defer s.removals.wg.Wait()
 	s.lazy.stop()
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
@@ -156,15 +158,16 @@ func (s *Store) Close(ctx context.Context) error {
 
 // Sync commits everything dirty at or below prefix and waits. The error joins all failures.
 func (s *Store) Sync(ctx context.Context, prefix string) error {
-	return s.syncFiles(ctx, func(string) bool { return true }, prefix)
+	return errors.Join(s.syncFiles(ctx, func(string) bool { return true }, prefix), s.FlushRemovals(prefix))
 }
 
 // SyncDir commits what is dirty directly in the directory prefix, and its own marker, as fsync(2) of a
 // directory promises for its names.
 func (s *Store) SyncDir(ctx context.Context, prefix string) error {
-	return s.syncFiles(ctx, func(key string) bool {
+	err := s.syncFiles(ctx, func(key string) bool {
 		return key == prefix || !strings.Contains(strings.TrimSuffix(key[len(prefix):], "/"), "/")
 	}, prefix)
+	return errors.Join(err, s.FlushRemovals(prefix))
 }
 
 // syncFiles commits the dirty files below prefix that match.
@@ -252,8 +255,8 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	a.Known = true
 	f := s.newFileLocked(key, a)
 	f.aclKnown = true
-	f.create, f.fresh = m, e.doomed == nil
-	f.shadows = e.doomed != nil
+	f.shadows = e.doomed != nil || s.removals.waits(key)
+	f.create, f.fresh = m, !f.shadows
 	f.neverCommitted, f.appendOnly = true, true
 	e.file = f
 	return f, nil
@@ -271,6 +274,10 @@ func (s *Store) Acquire(key string, v Version, a Attr) *File {
 	}
 	f := s.newFileLocked(key, a)
 	f.setBase(v)
+	if e.changed && !e.deleted && e.version.Same(v) && e.aclKnown { // made here: the ACL is what we sent
+		takeACL(&f.attr.Headers, e.attr.Headers)
+		f.aclKnown = true
+	}
 	e.file = f
 	return f
 }
