@@ -63,6 +63,9 @@ const tailMoves = 100
 // commitInTurn is commit for a caller that has the turn.
 func (f *File) commitInTurn(need func() bool) error {
 	for range tailMoves {
+		if err := f.waitLate(need); err != nil {
+			return err
+		}
 		f.mu.Lock()
 		if !need() {
 			defer f.mu.Unlock()
@@ -96,6 +99,17 @@ func (f *File) commitInTurn(need func() bool) error {
 		return nil
 	}
 	return fmt.Errorf("commit %q: %w: the end kept moving", f.Stat().Key, ErrConflict)
+}
+
+// waitLate waits for the key if there is something to commit.
+func (f *File) waitLate(need func() bool) error {
+	f.mu.Lock()
+	key, needed := f.key, need()
+	f.mu.Unlock()
+	if !needed {
+		return nil
+	}
+	return f.s.late.wait(f.s.ctx, []string{key}, nil)
 }
 
 // snapshot is one state of a File, frozen for a commit. It reads as that state while the File goes on.
