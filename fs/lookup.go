@@ -24,6 +24,8 @@ var errUnknown = errors.New("not known without asking")
 // Lookup finds name in the directory. One request's round trip at most, but for a directory's
 // attributes.
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	child, err := n.lookup(ctx, name, out, true)
 	if err != nil {
 		return nil, n.m.fail("lookup", name, err)
