@@ -323,6 +323,8 @@ func (f *File) dropStagingLocked() {
 
 // removeStaging deletes one staging file. Failing to do so loses disk space, not data.
 func (f *File) removeStaging(g *staging) {
+	f.s.budget.give(g.bytes)
+	g.bytes = 0
 	if err := g.remove(); err != nil {
 		f.s.Logger.Warn("staging file not removed", "ino", f.ino, "err", err)
 	}

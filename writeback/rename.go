@@ -38,6 +38,13 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 // renameInTurn renames with the turn on both keys.
 func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	f.mu.Lock()
+	if f.ext.Any(isSent) { // its upload is to this key: complete it first
+		f.mu.Unlock()
+		if err := f.commitInTurn(func() bool { return !f.unlinked }); err != nil {
+			return err
+		}
+		f.mu.Lock()
+	}
 	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
 		defer f.mu.Unlock()
 		f.fresh, f.shadows = false, replaces
