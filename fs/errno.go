@@ -61,6 +61,9 @@ var errnoTable = []struct {
 
 	{cache.ErrBadListing, syscall.EIO},
 	{cache.ErrBodyLength, syscall.EIO},
+	{cache.ErrChecksum, syscall.EIO},
+	{cache.ErrDiskFormat, syscall.EIO},
+	{cache.ErrDiskLocked, syscall.EIO},
 	{cache.ErrClosed, syscall.EIO},
 }
 
