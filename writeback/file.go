@@ -250,7 +250,7 @@ func (f *File) Release() {
 func (f *File) dropIfIdle() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.dirtyLocked() || f.committing || f.doomed {
+	if f.dirtyLocked() || f.committing || f.doomed || f.keptLocked() {
 		return
 	}
 	f.s.mu.Lock()

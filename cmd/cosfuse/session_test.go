@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cosfuse/writeback"
 )
 
 // fakeVolume is a volume whose unmounting the test controls.
@@ -23,6 +25,7 @@ type fakeVolume struct {
 	closeErr error
 	ended    chan struct{}
 	once     sync.Once
+	writes   fakeKeeper
 }
 
 func newFakeVolume() *fakeVolume { return &fakeVolume{ended: make(chan struct{})} }
@@ -55,6 +58,7 @@ func (v *fakeVolume) Detach() error {
 }
 
 func (v *fakeVolume) Sync(context.Context) error  { v.note("sync"); return nil }
+func (v *fakeVolume) Writes() keeper              { return &v.writes }
 func (v *fakeVolume) Close(context.Context) error { v.note("close"); return v.closeErr }
 
 // sequence is the calls in order, without repetitions.
@@ -68,6 +72,20 @@ func (v *fakeVolume) sequence() string {
 		}
 	}
 	return strings.Join(short, " ")
+}
+
+// fakeKeeper is a write state that the test sets.
+type fakeKeeper struct {
+	files   []writeback.FileStatus
+	syncErr error
+	synced  string // key of the last SyncBelow
+}
+
+func (k *fakeKeeper) Status() []writeback.FileStatus { return k.files }
+
+func (k *fakeKeeper) SyncBelow(_ context.Context, key string) error {
+	k.synced = key
+	return k.syncErr
 }
 
 // recorder is a reporter that tells the test.
