@@ -59,6 +59,9 @@ func (b *Blocks) seedBlock(o *object, idx int64, src io.ReaderAt) bool {
 	blk.buf, blk.state = buf, blockReady
 	close(blk.end)
 	b.indexLocked(blk)
+	if b.disk != nil {
+		b.disk.Put(o.disk, idx, buf)
+	}
 	b.mu.Unlock()
 	b.store(blk, size)
 	return true

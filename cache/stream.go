@@ -230,7 +230,7 @@ func (b *Blocks) aheadLimitLocked(now time.Time) int64 {
 		if now.Sub(s.used) >= idleStream {
 			break
 		}
-		if len(s.held) > 1 {
+		if len(s.held) > 1 && s.reads > 0 { // not what holds a prefetched object
 			active++
 		}
 	}

@@ -15,6 +15,8 @@ import (
 // Getattr tells what stat(2) shows. It costs at most one HEAD, and none while the object is dirty or
 // known within the TTL.
 func (n *node) Getattr(ctx context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	o, err := n.m.stat(ctx, n)
 	if err != nil {
 		return n.m.fail("getattr", n.label(), err)
@@ -72,6 +74,8 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 // request but for the size of a file that nobody has open, which is committed before it returns;
 // other attributes are sent a moment later, together.
 func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	if err := n.setattr(ctx, fh, in); err != nil {
 		return n.m.fail("setattr", n.label(), err)
 	}

@@ -36,6 +36,7 @@ var errnoTable = []struct {
 	{cos.ErrNotModified, syscall.EIO},
 	{cos.ErrAccessDenied, syscall.EACCES},
 	{cos.ErrBadCredentials, syscall.EACCES},
+	{cos.ErrNoCredentials, syscall.EACCES},
 	{cos.ErrClockSkew, syscall.EACCES},
 	{cos.ErrExists, syscall.EEXIST},
 	{cos.ErrAppendPosition, syscall.ESTALE},
@@ -46,6 +47,7 @@ var errnoTable = []struct {
 	{cos.ErrKeyInvalid, syscall.EINVAL},
 	{cos.ErrInvalidArgument, syscall.EINVAL},
 	{cos.ErrInvalidPart, syscall.EIO},
+	{cos.ErrSourceChanged, syscall.EIO}, // our own staging file, which nobody else may touch
 	{cos.ErrThrottled, syscall.EBUSY},
 	{cos.ErrStalled, syscall.ETIMEDOUT},
 	{cos.ErrServer, syscall.EIO},
@@ -58,6 +60,7 @@ var errnoTable = []struct {
 	{cos.ErrConflict, syscall.EBUSY},
 
 	{cache.ErrBadListing, syscall.EIO},
+	{cache.ErrBodyLength, syscall.EIO},
 	{cache.ErrClosed, syscall.EIO},
 }
 

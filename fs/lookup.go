@@ -24,6 +24,8 @@ var errUnknown = errors.New("not known without asking")
 // Lookup finds name in the directory. One request's round trip at most, but for a directory's
 // attributes.
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	child, err := n.lookup(ctx, name, out, true)
 	if err != nil {
 		return nil, n.m.fail("lookup", name, err)
@@ -208,8 +210,8 @@ func (m *Mount) hasLocalChildren(prefix string) bool {
 // HEAD and LIST go out at once.
 func (m *Mount) inquire(ctx context.Context, q question, hidden bool) (*cache.Listing, error) {
 	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted
-	if q.listing != nil && len(q.listing.Entries) < cos.MaxListKeys && !lagging && !hidden &&
-		!young(q.now, q.listing.Started, m.o.NegativeTTL) {
+	listed := q.listing != nil && young(q.now, q.listing.Started, m.o.NegativeTTL)
+	if size, _, ok := m.sizes.Get(q.dirKey); ok && size < cos.MaxListKeys && !lagging && !hidden && !listed {
 		return m.list(ctx, q.dirKey)
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -438,6 +440,7 @@ func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error)
 		return nil, err
 	}
 	m.born.Drop(prefix)
+	m.sizes.Put(prefix, len(l.Entries)+l.Hidden)
 	m.learn(l)
 	m.o.Store.Settle(prefix, l.Started, func(base string) (writeback.Version, bool) {
 		file, dir := l.Find(strings.TrimSuffix(base, "/"))
@@ -480,7 +483,7 @@ func (m *Mount) learn(l *cache.Listing) {
 func (m *Mount) noteHidden(prefix string, l *cache.Listing) {
 	m.hiddenOnce.Do(func() {
 		m.log.LogAttrs(m.ctx, slog.LevelWarn, "keys that no path can name are hidden",
-			slog.String("key", prefix), slog.Int("bytes", l.Hidden))
+			slog.String("key", prefix), slog.Int("len", l.Hidden))
 	})
 }
 

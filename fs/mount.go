@@ -31,6 +31,8 @@ type Mount struct {
 	dirs   *cache.Dirs
 	born   *cache.Table[*cache.Listing] // empty listings of directories that were made here
 
+	sizes *cache.Table[int] // names in directories, when they were last listed or made
+
 	hiddenOnce sync.Once
 	bg         sync.WaitGroup // the notifier
 	done       chan struct{}  // closed when all of it has ended
@@ -62,6 +64,7 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.root = &node{m: m}
 	m.facts = newFacts(m)
 	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
+	m.sizes = cache.NewTable[int](maxPrefixes, o.Now)
 	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
 		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
 	}, m.fetchPage)

@@ -61,12 +61,15 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
+	m.sizes.Put(key, 0)
 	m.born.PutAt(key, &cache.Listing{Prefix: key, Started: proven}, proven)
 }
 
 // Mkdir makes a directory. Its marker is sent a moment later, with the attributes that are usually
 // set right after.
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	child, f, err := n.make(ctx, name, syscall.S_IFDIR|mode&^uint32(typeMask), writeback.CreateMode{Excl: true}, out)
 	if err != nil {
 		return nil, n.m.fail("mkdir", n.label()+name, err)
@@ -78,6 +81,8 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 // Mknod makes an empty file, a FIFO or a socket. Devices are refused with EPERM: a number would have
 // no meaning on another machine.
 func (n *node) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	switch mode & typeMask {
 	case 0:
 		mode |= syscall.S_IFREG
@@ -98,6 +103,8 @@ func (n *node) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse
 
 // Symlink makes a symbolic link: an object that holds the target, with the type in its mode.
 func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	if target == "" {
 		return nil, syscall.ENOENT
 	}
@@ -140,6 +147,8 @@ func (m *Mount) abandon(n *node, f *writeback.File) {
 
 // Readlink returns the target of a symbolic link. The kernel keeps it until told otherwise.
 func (n *node) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	target, err := n.readTarget(ctx)
 	if errors.Is(err, syscall.ESTALE) && n.m.tree.isGone(n) {
 		// Replaced since it was looked up: the way that was begun leads where it did.
@@ -186,6 +195,8 @@ func (n *node) Tmpfile(context.Context, uint32, uint32, *fuse.EntryOut) (*gofs.I
 // Unlink removes a file. The object is deleted before it returns, unless somebody has the file open
 // and may still want its bytes: then at the last close.
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	err := n.remove(ctx, name, func(child *node, _ string) error {
 		return n.m.removeObject(ctx, child)
 	})
@@ -198,6 +209,8 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 // Rmdir removes an empty directory. It asks the service, not only our view of it: other mounts' files
 // and keys that no path can name keep it from being empty.
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	err := n.remove(ctx, name, func(_ *node, key string) error {
 		marker, err := n.m.emptyDir(ctx, key)
 		if err != nil {
@@ -283,6 +296,9 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 	if m.hasLocalChildren(key) {
 		return false, syscall.ENOTEMPTY
 	}
+	if err := m.o.Store.FlushRemovals(key); err != nil { // what was unlinked may be refused yet, and be back
+		return false, err
+	}
 	below, marker, err := m.firstBelow(ctx, key, 2)
 	if err != nil {
 		return false, err
@@ -297,6 +313,7 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 func (m *Mount) forgetTree(key string) {
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
+	m.sizes.DropPrefix(key)
 	m.facts.dropTree(key)
 }
 

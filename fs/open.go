@@ -15,6 +15,8 @@ import (
 // what another mount committed is seen. If the version changed, the answer is ESTALE once: the kernel
 // then looks the name up again, gets the new size, and comes back.
 func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	h, err := n.open(ctx, flags)
 	if err != nil {
 		return nil, 0, n.m.fail("open", n.label(), err)
@@ -71,6 +73,8 @@ func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 // directory whose names are known it sends nothing: a file is committed when its bytes are flushed,
 // or empty at its last close.
 func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*gofs.Inode, gofs.FileHandle, uint32, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	child, h, err := n.create(ctx, name, flags, mode, out)
 	if err != nil {
 		return nil, nil, 0, n.m.fail("create", n.label()+name, err)

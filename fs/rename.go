@@ -15,6 +15,8 @@ import (
 // by a copy and a deletion in COS; a directory moves key by key. It returns when COS has done it, and
 // an interrupt does not end it half way.
 func (n *node) Rename(ctx context.Context, name string, newParent gofs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	if flags&^uint32(unix.RENAME_NOREPLACE) != 0 {
 		return syscall.EINVAL // exchanging two names cannot be done in one step
 	}

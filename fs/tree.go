@@ -266,6 +266,7 @@ func (t *tree) move(n, dir *node, name string, comp component) {
 func (t *tree) forget(n *node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	//lint:ignore SA1019 this is called by OnForget, and asks whether it still holds
 	if n.Forgotten() {
 		n.leaveLocked()
 	}

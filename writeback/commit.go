@@ -63,6 +63,9 @@ const tailMoves = 100
 // commitInTurn is commit for a caller that has the turn.
 func (f *File) commitInTurn(need func() bool) error {
 	for range tailMoves {
+		if err := f.waitLate(need); err != nil {
+			return err
+		}
 		f.mu.Lock()
 		if !need() {
 			defer f.mu.Unlock()
@@ -76,6 +79,7 @@ func (f *File) commitInTurn(need func() bool) error {
 			continue
 		}
 		c := f.freezeLocked()
+		c.early = f.takeEarlyLocked()
 		f.mu.Unlock()
 		f.s.Failpoint(fpCommitFrozen)
 		start := f.s.now()
@@ -97,6 +101,17 @@ func (f *File) commitInTurn(need func() bool) error {
 	return fmt.Errorf("commit %q: %w: the end kept moving", f.Stat().Key, ErrConflict)
 }
 
+// waitLate waits for the key if there is something to commit.
+func (f *File) waitLate(need func() bool) error {
+	f.mu.Lock()
+	key, needed := f.key, need()
+	f.mu.Unlock()
+	if !needed {
+		return nil
+	}
+	return f.s.late.wait(f.s.ctx, []string{key}, nil)
+}
+
 // snapshot is one state of a File, frozen for a commit. It reads as that state while the File goes on.
 type snapshot struct {
 	f      *File
@@ -108,6 +123,7 @@ type snapshot struct {
 	ext    extent.Map
 	stage  map[uint32]*staging
 	reader *baseReader
+	early  *early // an upload to complete, or to abort
 
 	fresh, shadows, never            bool
 	create                           CreateMode
@@ -139,6 +155,7 @@ func (f *File) freezeLocked() *snapshot {
 		c.reader = f.useReaderLocked()
 	}
 	f.committing, f.frozen = true, f.cur
+	f.sent.Store(0)
 	f.frozenAttr, f.frozenAppend = c.dirtyAttr, c.appendOnly
 	f.wrote, f.appendOnly, f.dirtyAttr = false, true, false // of what comes now
 	return c
@@ -167,6 +184,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
 	e := f.s.names.get(f.key)
+	e.aclKnown = f.aclKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
 	f.s.mu.Unlock()
@@ -189,7 +207,7 @@ func (f *File) failedLocked(err error) {
 		f.attempt = nil
 	}
 	f.conflict = errors.Is(err, ErrConflict) || errors.Is(err, ErrExists)
-	f.err = err
+	f.err, f.lastErr = err, err
 	if perr := f.persistLocked(); perr != nil {
 		f.s.Logger.Error("a file that could not be committed could not be journalled either", "ino", f.ino, "key", f.key, "err", perr)
 	}
@@ -211,7 +229,7 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	f.closeReaderLocked()
 	f.base = r.v
 	f.neverCommitted, f.fresh, f.shadows = false, false, false
-	f.err = nil
+	f.err, f.lastErr = nil, nil
 	f.pause, f.dirtySince, f.recovered = 0, time.Time{}, false
 	if f.dataSeq == c.dataSeq {
 		f.cleanLocked()

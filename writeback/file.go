@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cosfuse/cache"
@@ -49,6 +50,8 @@ type File struct {
 	volatile   bool             // something changed since that record
 	acked      bool             // bytes were acknowledged and are not in COS: background mode
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
+	early      *early           // parts that are sent while the file is written; nil if none
+	earlyTry   int64            // size at which to ask next whether to begin
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
 	unsynced   []span
 	deltaSeq   uint64
@@ -60,7 +63,9 @@ type File struct {
 	unlinked bool // has no name any more; nothing of it is committed
 	doomed   bool // unlinked, but its object waits for the last close
 	handles  int
-	err      error // of a commit that nobody waited for; told by the next Flush or Fsync
+	err      error        // of a commit that nobody waited for; told by the next Flush or Fsync
+	lastErr  error        // of the last commit, until one succeeds: told by Status
+	sent     atomic.Int64 // bytes of the commit under way that have arrived
 	reader   *baseReader
 }
 
@@ -208,6 +213,7 @@ func (f *File) truncateLocked(size int64) {
 		f.dirtyAttr = true // the time alone
 		return
 	}
+	f.unsendLocked(size, max(size, f.size))
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
@@ -280,6 +286,12 @@ func (f *File) seedCacheLocked() {
 
 // discard lets go of what f holds on disk, for the end of the Store. What the journal refers to stays.
 func (f *File) discard() {
+	f.mu.Lock()
+	e := f.takeEarlyLocked()
+	f.mu.Unlock()
+	if e != nil {
+		e.wg.Wait() // its parts end with the Store; the next mount aborts the upload
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeReaderLocked()

@@ -128,6 +128,7 @@ func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 	}
 	f.appendOnly = f.appendOnly && h.appends
 	f.touchDataLocked(off + int64(len(p)))
+	f.sendEarlyLocked(off + int64(len(p)))
 	return len(p), nil
 }
 
@@ -146,6 +147,7 @@ func (f *File) stageLocked(p []byte, off int64) error {
 	}
 	f.ext.Set(extent.Extent{Off: off, End: end, Kind: extent.Staged, Dirty: true, Src: g.id, SrcOff: off})
 	f.noteUnsynced(g.id, off, end)
+	f.unsendLocked(off, end)
 	return nil
 }
 
@@ -228,6 +230,7 @@ func (h *Handle) Allocate(off, size int64, mode uint32) error {
 	}
 	f.appendOnly = false
 	if zero {
+		f.unsendLocked(off, end)
 		f.ext.Clear(off, min(end, max(f.size, off)))
 	}
 	to := f.size

@@ -19,13 +19,14 @@ type Local struct {
 
 // name is the Store's knowledge of one key.
 type name struct {
-	file    *File // in use or dirty at this key; nil otherwise
-	doomed  *File // unlinked but still read: its object stays at this key until its last close
-	changed bool  // what follows is knowledge of ours: the listing may lag behind it
-	deleted bool
-	version Version
-	attr    Attr
-	at      time.Time
+	file     *File // in use or dirty at this key; nil otherwise
+	doomed   *File // unlinked but still read: its object stays at this key until its last close
+	changed  bool  // what follows is knowledge of ours: the listing may lag behind it
+	deleted  bool
+	version  Version
+	attr     Attr
+	at       time.Time
+	aclKnown bool // attr.Headers has the object's ACL
 }
 
 // names is what the Store knows, by directory and then by the last component (with "/" for
@@ -180,7 +181,7 @@ func (s *Store) recordDeletedLocked(key string, v Version) {
 func (s *Store) changeLocked(key string, v Version, a Attr, deleted bool) {
 	e := s.names.at(key)
 	e.changed, e.deleted = true, deleted
-	e.version, e.attr, e.at = v, a, s.now()
+	e.version, e.attr, e.at, e.aclKnown = v, a, s.now(), false
 	s.recent = append(s.recent, recentChange{key: key, at: e.at})
 	s.forgetOldLocked()
 }

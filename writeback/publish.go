@@ -25,6 +25,12 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	s.Failpoint(fpCommitAttempt)
+	if c.early != nil {
+		if c.early.usable(c, plan) {
+			return c.publishEarly(ctx)
+		}
+		s.dropEarly(ctx, c.early)
+	}
 	switch plan {
 	case planAttr:
 		return c.publishAttr(ctx)
@@ -236,7 +242,7 @@ func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, 
 	done, err := []cos.Part(nil), c.f.s.recordUpload(key, id, c.f.ino)
 	c.f.s.Failpoint(fpUploadRecorded)
 	if err == nil {
-		done, err = c.sendParts(ctx, key, id, parts)
+		done, err = c.sendParts(ctx, key, id, parts, nil)
 	}
 	c.f.s.Failpoint(fpUploadSent)
 	if err == nil {
@@ -263,12 +269,19 @@ func (s *Store) abort(ctx context.Context, key, id string) {
 	s.forgetUpload(id)
 }
 
-// sendParts uploads and copies the parts, several at a time. The first failure stops the rest.
-func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []plannedPart) ([]cos.Part, error) {
+// sendParts uploads and copies the parts, several at a time, but for those that have sent already. The
+// first failure stops the rest.
+func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []plannedPart, have *early) ([]cos.Part, error) {
 	done := make([]cos.Part, len(parts))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.f.s.PartThreads)
 	for i, p := range parts {
+		if have != nil {
+			if q, ok := have.sent(p); ok {
+				done[i] = q
+				continue
+			}
+		}
 		g.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -286,7 +299,11 @@ func (c *snapshot) sendPart(ctx context.Context, key, id string, p plannedPart) 
 	cl := c.f.s.Client
 	size := p.end - p.off
 	if !p.copied {
-		return cl.UploadPart(ctx, key, id, p.number, io.NewSectionReader(c, p.off, size), size, nil)
+		done, err := cl.UploadPart(ctx, key, id, p.number, io.NewSectionReader(c, p.off, size), size, nil)
+		if err == nil {
+			c.f.sent.Add(size)
+		}
+		return done, err
 	}
 	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: cos.Source{
 		Key: c.key, Conditions: cos.Conditions{IfMatch: c.base.ETag}}})

@@ -70,6 +70,7 @@ func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) 
 		journalled: true, acked: true, recovered: true, conflict: r.Conflict, attempt: r.Attempt, dirtySince: r.Since}
 	if r.Err != "" {
 		f.err = errors.New(r.Err)
+		f.lastErr = f.err
 	}
 	if err := json.Unmarshal(r.Attr, &f.attr); err != nil {
 		return nil, fmt.Errorf("%w: %w", journal.ErrFormat, err)

@@ -166,7 +166,14 @@ func (q *removals) deleteInTurn(keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	if err := q.s.late.wait(q.s.ctx, keys, nil); err != nil {
+		return err
+	}
+	lost := q.s.late.lostBatches()
 	failed, err := q.s.Client.DeleteMany(q.s.ctx, keys)
+	if q.s.late.lostBatches() != lost {
+		q.s.late.noteKeys(keys)
+	}
 	q.s.Failpoint(fpBatchSent)
 	bad := make(map[string]error, len(failed))
 	if errors.Is(err, cos.ErrAccessDenied) { // a refusal of all, which no repetition changes

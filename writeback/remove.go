@@ -24,7 +24,7 @@ func (s *Store) Remove(f *File) error {
 	inCOS := !base.Absent() || f.shadows || isDirKey(key) && !f.neverCommitted
 	wait := inCOS && f.handles > 0 && f.ext.Any(func(e extent.Extent) bool { return e.Kind == extent.Base })
 	f.mu.Unlock()
-	later := inCOS && !wait && s.removals.burst(key)
+	later := inCOS && !wait && (s.late.left([]string{key}, nil) > 0 || s.removals.burst(key))
 	if wait || later {
 		if err := s.recordRemoval(key, base); err != nil {
 			return err
@@ -40,6 +40,10 @@ func (s *Store) Remove(f *File) error {
 	s.Failpoint(fpRemoveDeleted)
 	f.detach(key, base, inCOS, wait)
 	s.Failpoint(fpRemoveDetached)
+	f.mu.Lock()
+	e := f.takeEarlyLocked()
+	f.mu.Unlock()
+	s.dropEarly(s.ctx, e)
 	if later {
 		s.removals.add(key, base)
 	}
@@ -100,6 +104,9 @@ func (f *File) deleteDoomed() error {
 	s.mu.Unlock()
 	if !mine {
 		return nil
+	}
+	if err := s.late.wait(s.ctx, []string{key}, nil); err != nil {
+		return err
 	}
 	err = s.Client.Delete(s.ctx, key, nil)
 	s.Failpoint(fpDoomedDeleted)

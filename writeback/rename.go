@@ -26,7 +26,10 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 			t.done()
 			continue
 		}
-		err := s.renameInTurn(f, src, dst, replaces)
+		err := s.late.wait(s.ctx, []string{src, dst}, nil)
+		if err == nil {
+			err = s.renameInTurn(f, src, dst, replaces)
+		}
 		t.done()
 		return err
 	}
@@ -182,6 +185,9 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		return ErrClosed
 	}
 	defer t.done()
+	if err := s.late.wait(s.ctx, nil, []string{src, dst}); err != nil {
+		return err
+	}
 	objects, err := s.listTree(src)
 	if err != nil {
 		return fmt.Errorf("rename %q: %w", src, err)

@@ -73,7 +73,7 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	o := Options{Client: r.client, Blocks: blocks, Dir: r.t.TempDir(), AttrDelay: time.Hour}
+	o := Options{Client: r.client, Blocks: blocks, Dir: r.t.TempDir(), AttrDelay: time.Hour, SettleTime: 100 * time.Millisecond}
 	for _, c := range change {
 		c(&o)
 	}

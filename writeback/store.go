@@ -37,6 +37,7 @@ type Options struct {
 	PartThreads        int           // parts of one upload in flight; 0 = 8
 	AttrDelay          time.Duration // how long attributes and directory markers wait for more of them; 0 = 1 s
 	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB
+	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
 	IgnoreACL          bool          // do not ask for an object's ACL before copying it: copies then get the bucket's
 
@@ -66,6 +67,7 @@ func (o Options) withDefaults() Options {
 	o.MultipartThreshold = cmp.Or(o.MultipartThreshold, 20<<20)
 	o.PartThreads = cmp.Or(o.PartThreads, 8)
 	o.AttrDelay = cmp.Or(o.AttrDelay, time.Second)
+	o.SettleTime = cmp.Or(o.SettleTime, 10*time.Second)
 	o.RelayLimit = cmp.Or(o.RelayLimit, 1<<30)
 	o.CommitThreads = cmp.Or(o.CommitThreads, 8)
 	return o
@@ -80,6 +82,7 @@ type Store struct {
 	lazy     *lazyQueue
 	removals *removals
 	refused  refusals
+	late     late
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
 
@@ -97,7 +100,9 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Store{Options: o, ctx: ctx, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
+	s := &Store{Options: o, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
+	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.late.settle, s.late.now = o.SettleTime, s.now
 	if err := os.MkdirAll(s.stagingDir(), 0o700); err != nil {
 		cancel()
 		return nil, fmt.Errorf("create staging directory: %w", err)
@@ -283,6 +288,10 @@ func (s *Store) Acquire(key string, v Version, a Attr) *File {
 	}
 	f := s.newFileLocked(key, a)
 	f.setBase(v)
+	if e.changed && !e.deleted && e.version.Same(v) && e.aclKnown { // made here: the ACL is what we sent
+		takeACL(&f.attr.Headers, e.attr.Headers)
+		f.aclKnown = true
+	}
 	e.file = f
 	return f
 }

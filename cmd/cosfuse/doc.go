@@ -14,7 +14,9 @@
 // A daemon owns one cache directory. In it are
 //
 //	daemon.lock   locked while the daemon lives; tells its process, mountpoint, state and outcome
-//	staging/      bytes written and not yet committed
+//	origin.json   the bucket and prefix it is of, and how they are reached; it is refused for any other
+//	journal/      what is acknowledged and not committed; see package writeback
+//	staging/      the bytes of it
 //	cosfuse.log   its log, unless --log-file names another
 //
 // and, in a runtime directory, a small file that leads from the mountpoint to the cache directory.

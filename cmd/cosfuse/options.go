@@ -26,6 +26,7 @@ type mountOptions struct {
 	anonymous       bool
 	secret          secret // from environment or config file
 
+	commit     commitMode
 	cacheDir   string
 	memory     byteSize
 	foreground bool
@@ -61,6 +62,8 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(&o.fileMode, "file-mode", "octal permissions of files that do not tell theirs")
 	f.Var(&o.dirMode, "dir-mode", "octal permissions of directories that do not tell theirs")
 
+	o.commit = commitClose
+	f.Var(&o.commit, "commit", "when close returns: close = once the bucket has the bytes; background = once they are\nsafe in the cache directory, from where they are sent a moment later. fsync always\nwaits for the bucket")
 	f.DurationVar(&o.metaTTL, "meta-ttl", time.Minute, "how long names and attributes are trusted; 0s asks every time")
 	f.DurationVar(&o.negativeTTL, "negative-ttl", 5*time.Second, "how long a name that was absent is taken as absent")
 	o.memory = 256 << 20
@@ -69,7 +72,7 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(&o.multipartThreshold, "multipart-threshold", "larger files are uploaded in parts, 1MiB to 5GiB")
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
 
-	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet and for the log (default: one per bucket in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
+	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet and for the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
 	f.BoolVarP(&o.foreground, "foreground", "f", false, "stay in the foreground; Ctrl-C unmounts")
 	f.Var(&o.logLevel, "log-level", "debug, info, warn or error")
 	f.StringVar(&o.logFile, "log-file", "", "`FILE` for the log (default: cosfuse.log in the cache directory, with --foreground\nstandard error)")
@@ -113,7 +116,7 @@ func (o *mountOptions) validate(target, mountpoint string, getenv func(string) s
 		}
 		o.cacheDir = dir
 	}
-	for _, p := range []*string{&o.mountpoint, &o.cacheDir, &o.logFile, &o.credentialsFile, &o.local} {
+	for _, p := range []*string{&o.mountpoint, &o.cacheDir, &o.logFile, &o.credentialsFile, &o.configFile, &o.local} {
 		if *p == "" {
 			continue
 		}
@@ -197,7 +200,7 @@ func settings(f *pflag.FlagSet) slog.Attr {
 }
 
 // defaultCacheDir is one directory per user and mounted thing. Two prefixes of a bucket, or buckets
-// of one name at two endpoints, do not share.
+// of one name at two services, do not share.
 func (o *mountOptions) defaultCacheDir(getenv func(string) string) (string, error) {
 	base := getenv("XDG_CACHE_HOME")
 	switch {
@@ -217,8 +220,9 @@ func (o *mountOptions) defaultCacheDir(getenv func(string) string) (string, erro
 		}
 		return filepath.Join(base, "local-"+shortHash(abs)), nil
 	}
-	if o.prefix == "" && o.endpoint == "" {
+	where := service(o.endpoint)
+	if o.prefix == "" && where == "" {
 		return filepath.Join(base, o.bucket), nil
 	}
-	return filepath.Join(base, fmt.Sprintf("%s-%s", o.bucket, shortHash(o.endpoint+"\x00"+o.prefix))), nil
+	return filepath.Join(base, fmt.Sprintf("%s-%s", o.bucket, shortHash(where+"\x00"+o.prefix))), nil
 }

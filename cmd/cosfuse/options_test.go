@@ -163,6 +163,8 @@ func TestCacheDirs(t *testing.T) {
 		{"c-1", "/m"},
 		{"b-1:/p", "/m"},
 		{"--endpoint=http://127.0.0.1:1", "b-1", "/m"},
+		{"--endpoint=http://127.0.0.1:2", "b-1", "/m"},
+		{"--endpoint=http://127.0.0.1:1", "b-1:/p", "/m"},
 		{"--local=/d", "/m"},
 		{"--local=/e", "/m"},
 	} {

@@ -74,6 +74,9 @@ func (c *cli) startSession(ctx context.Context, o *mountOptions, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	if err := claimCache(o.cacheDir, o.origin()); err != nil {
+		return nil, errors.Join(err, lock.tell(stateEnded, nil), lock.close())
+	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	vol, err := c.open(ctx, life, o, log, say)
 	if err != nil {

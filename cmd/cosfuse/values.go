@@ -54,6 +54,30 @@ func (s *byteSize) String() string {
 // Type names the kind of value in help texts.
 func (s *byteSize) Type() string { return "size" }
 
+// commitMode says what close(2) waits for.
+type commitMode string
+
+const (
+	commitClose      commitMode = "close"      // the bucket
+	commitBackground commitMode = "background" // the journal
+)
+
+// Set parses text as pflag wants it.
+func (m *commitMode) Set(text string) error {
+	switch mode := commitMode(strings.ToLower(text)); mode {
+	case commitClose, commitBackground:
+		*m = mode
+		return nil
+	}
+	return errors.New("want close or background")
+}
+
+// String prints the mode as Set reads it.
+func (m *commitMode) String() string { return string(*m) }
+
+// Type names the kind of value in help texts.
+func (m *commitMode) Type() string { return "mode" }
+
 // fileMode is permission bits, in octal.
 type fileMode uint32
 

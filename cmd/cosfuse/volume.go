@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"cosfuse/cache"
@@ -61,7 +60,16 @@ func openVolume(ctx, life context.Context, o *mountOptions, log *slog.Logger, sa
 	if v.client, err = cos.New(opt); err != nil {
 		return nil, usageError("see \"cosfuse mount --help\"", "%w", err)
 	}
-	return v, v.mount(life, o, log)
+	if err := v.mount(life, o, log); err != nil {
+		return nil, err
+	}
+	if line := recovered(v.store.Recovered()); line != "" {
+		say(line)
+	}
+	if o.commit == commitBackground {
+		say("closed files are safe in " + o.cacheDir + " and reach the bucket a moment later: \"cosfuse sync " + o.mountpoint + "\" waits for them")
+	}
+	return v, nil
 }
 
 // clientOptions are those of the mount's client. It reads the credentials.
@@ -87,12 +95,12 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 	}
 	changes := fs.NewChanges()
 	v.store, err = writeback.Open(life, writeback.Options{
-		Client: v.client, Blocks: v.blocks, Dir: filepath.Join(o.cacheDir, "staging"),
-		Defaults: defaults, Logger: log, Changed: changes.Add,
+		Client: v.client, Blocks: v.blocks, Dir: o.cacheDir, Prefix: o.prefix,
+		Defaults: defaults, Logger: log, Changed: changes.Add, Background: o.commit == commitBackground,
 		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads,
 	})
 	if err != nil {
-		return machineError("use --cache-dir DIR with room on a local disk", "staging directory: %w", err)
+		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
 		Client: v.client, Store: v.store, Prefix: o.prefix, Defaults: defaults, Changes: changes,
@@ -170,7 +178,10 @@ func (v *bucketVolume) Unmount() error { return v.mnt.Unmount() }
 
 // Detach unmounts lazily.
 func (v *bucketVolume) Detach() error {
-	return unmount(context.Background(), v.path, true)
+	if os.Getuid() == 0 {
+		return v.mnt.Detach()
+	}
+	return unmount(context.Background(), v.path, true) // fusermount3 may do what we may not
 }
 
 // Sync commits everything written so far.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -170,6 +172,31 @@ func TestStrict(t *testing.T) {
 		stat(t, b.Path("f"))
 		wantNames(t, b.Dir, "f")
 		must(t, os.Remove(a.Path("f")))
+		must(t, a.Store.Sync(t.Context(), "")) // deletions of a burst go out together
 		wantNames(t, b.Dir)
+	}
+}
+
+// TestInterruptEndsALookup holds promise P8: who waits for a service that does not answer can be
+// stopped, and what is cached goes on working meanwhile.
+func TestInterruptEndsALookup(t *testing.T) {
+	v := mounttest.New(t, mounttest.Options{})
+	write(t, v.Path("f"), []byte("x"))
+	names(t, v.Dir)
+	stat(t, v.Path("f"))
+	v.Skew(10e9) // so that absence must be asked for
+	v.Server.ResetStats()
+	defer v.Server.AddRule(cosserver.Rule{Action: cosserver.Stall})()
+	cmd := exec.CommandContext(t.Context(), "/bin/ls", v.Path("nothing"))
+	cmd.Dir = "/"
+	must(t, cmd.Start())
+	for v.Server.Stats().Requests() == 0 {
+		runtime.Gosched()
+	}
+	stat(t, v.Path("f"))
+	must(t, syscall.Statfs(v.Dir, new(syscall.Statfs_t)))
+	must(t, cmd.Process.Signal(os.Interrupt))
+	if err := cmd.Wait(); err == nil {
+		t.Error("the lookup of an unanswered name succeeded")
 	}
 }
