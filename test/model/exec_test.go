@@ -268,10 +268,14 @@ func (d *disk) closeAll() {
 	}
 }
 
-// look walks the whole directory.
-func (d *disk) look() (map[string]seen, error) {
+// look walks the whole directory. A name that is listed and not found is left out if late says so: it is
+// one that another mount removed, and the overlay of our own changes still shows it.
+func (d *disk) look(late bool) (map[string]seen, error) {
 	out := map[string]seen{}
 	err := filepath.WalkDir(d.dir, func(p string, e iofs.DirEntry, err error) error {
+		if late && errors.Is(err, iofs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || p == d.dir {
 			return err
 		}
@@ -279,7 +283,13 @@ func (d *disk) look() (map[string]seen, error) {
 		if err != nil {
 			return err
 		}
-		out[rel], err = d.lookAt(rel)
+		s, err := d.lookAt(rel)
+		if err == nil {
+			out[rel] = s
+		}
+		if late && errors.Is(err, iofs.ErrNotExist) {
+			return nil
+		}
 		return err
 	})
 	return out, err

@@ -27,6 +27,7 @@ func (w *world) run(ops []op) (err error) {
 	defer func() {
 		w.bucket.Server.SetRules(nil)
 		if err != nil {
+			w.log = w.logs()
 			err = errors.Join(err, w.killAll())
 		}
 	}()
@@ -71,6 +72,8 @@ func (l *list) step(o op) error {
 	switch o.Op {
 	case "sync":
 		return l.sync()
+	case "look":
+		return l.choose(view{attrs: true}, l.want)
 	case "kill":
 		return l.kill(l.want)
 	case "remount":
@@ -143,7 +146,7 @@ func (l *list) refused(o op) error {
 
 // choose goes on with the first candidate that the mount agrees with.
 func (l *list) choose(v view, candidates ...*machine) error {
-	found, err := l.disk().look()
+	found, err := l.disk().look(l.w.c.shared)
 	if err != nil {
 		return err
 	}
@@ -255,7 +258,7 @@ func (l *list) kill(candidates ...*machine) error {
 	if err := l.choose(view{crashed: true, attrs: true}, candidates...); err != nil {
 		return fmt.Errorf("after the kill: %w", err)
 	}
-	found, err := l.disk().look()
+	found, err := l.disk().look(l.w.c.shared)
 	if err != nil {
 		return err
 	}

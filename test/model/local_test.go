@@ -20,7 +20,7 @@ func TestModelAgreesWithThisMachine(t *testing.T) {
 			}
 		}
 		d.closeAll()
-		found, err := d.look()
+		found, err := d.look(false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func (w *world) replay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := w.run(ops); err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("%v\n%s", err, w.log)
 	}
 }
 
@@ -83,6 +83,7 @@ func (w *world) explore(t *testing.T, share time.Duration) {
 func (w *world) report(t *testing.T, i int, ops []op, err error) {
 	t.Errorf("seed %d, list %d of %d operations: %v\nagain: go test ./test/model -run 'TestModel/^%s$' -args -model.seed=%d -model.case=%d -model.steps=%d",
 		*seedFlag, i, len(ops), err, w.c.name, *seedFlag, i, len(ops))
+	t.Log(w.log)
 	short, last := shrink(ops, func(ops []op) error { return w.run(ops) }, time.Minute)
 	if last == nil {
 		t.Log("it did not fail again")

@@ -37,6 +37,7 @@ type world struct {
 	mounts []*mountproc.Proc
 	starts int // makes new directories
 	lists  int
+	log    string // what the mounts logged before the last failure
 }
 
 // threshold makes parts and patches of files that are still quick to write.
