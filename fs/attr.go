@@ -87,17 +87,19 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 	return 0
 }
 
-func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn) error {
+func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn) (err error) {
 	change, some := attrChange(in)
 	size, resize := in.GetSize()
 	if !some && !resize {
 		return nil
 	}
-	f, err := n.m.acquire(ctx, n)
-	if err != nil {
-		return err
+	f := n.openFile()
+	if f == nil || !f.Stat().Unlinked { // without a name, the open file is all there is
+		if f, err = n.m.acquire(ctx, n); err != nil {
+			return err
+		}
+		defer f.Release()
 	}
-	defer f.Release()
 	if resize {
 		if err := resizeFile(n.m.ctx, f, fh, size); err != nil {
 			return err

@@ -136,7 +136,7 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 			l.File.Confirm(f.ver, f.attr)
 		}
 	}
-	fs.m.o.Store.Observed(key, asked)
+	fs.m.o.Store.Observed(key, asked, f.ver, f.attr)
 	fs.heads.PutAt(key, f, asked)
 	return f, nil
 }

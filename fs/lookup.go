@@ -232,7 +232,7 @@ func (m *Mount) probe(ctx context.Context, prefix string, now time.Time) error {
 		return err
 	}
 	if !below && !marker {
-		m.o.Store.Observed(prefix, asked)
+		m.o.Store.Observed(prefix, asked, writeback.Version{}, writeback.Attr{})
 	}
 	m.facts.prefixes.PutAt(prefix, below || marker, asked)
 	if !marker {

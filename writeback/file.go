@@ -191,13 +191,14 @@ func (f *File) SetAttr(change func(*Attr) error) error {
 func (f *File) Truncate(ctx context.Context, size int64) error {
 	f.mu.Lock()
 	f.truncateLocked(size)
+	if f.s.Background && !f.unlinked {
+		defer f.mu.Unlock()
+		return f.acknowledgeLocked()
+	}
 	open := f.handles > 0
 	f.mu.Unlock()
-	switch {
-	case open:
+	if open {
 		return nil
-	case f.s.Background:
-		return f.acknowledge()
 	}
 	return f.Fsync(ctx)
 }

@@ -157,14 +157,20 @@ func (e *name) settledBy(dir bool, v Version, ok bool) bool {
 // than our change is believed to be.
 const clockSlack = 5 * time.Second
 
-// Observed tells the Store that the service answered a HEAD of key which began at asked: what we knew
-// from an earlier change of ours is superseded.
-func (s *Store) Observed(key string, asked time.Time) {
+// Observed tells the Store that the service answered a HEAD of key, which began at asked, with version v
+// (absent: there is none). What we knew from an earlier change of ours is superseded, but that there is
+// such a name goes on to be laid over listings: one may be older than the answer.
+func (s *Store) Observed(key string, asked time.Time, v Version, a Attr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.names.get(key); e != nil && e.changed && e.at.Before(asked) {
+	e := s.names.get(key)
+	switch {
+	case e == nil || !e.changed || !e.at.Before(asked):
+	case v.Absent():
 		e.changed = false
 		s.names.drop(key)
+	default:
+		e.deleted, e.version, e.attr = false, v, a
 	}
 }
 
