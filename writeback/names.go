@@ -100,12 +100,26 @@ func (e *name) local(key string) Local {
 func (s *Store) Local(key string) (l Local, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.names.get(key)
-	if e == nil || e.file == nil && !e.changed {
-		return Local{}, false
+	if e := s.names.get(key); e != nil {
+		return s.localOfLocked(key, e)
 	}
-	return e.local(key), true
+	return Local{}, false
 }
+
+// localOfLocked describes what e says of key. A name whose deletion was acknowledged and is not made yet is
+// deleted as of now, whatever the service shows.
+func (s *Store) localOfLocked(key string, e *name) (l Local, ok bool) {
+	switch {
+	case e.file != nil:
+		return e.local(key), true
+	case s.goingLocked(key, e):
+		return Local{Key: key, Deleted: true, At: s.now()}, true
+	}
+	return e.local(key), e.changed
+}
+
+// goingLocked reports whether key was deleted here and the deletion waits.
+func (s *Store) goingLocked(key string, e *name) bool { return e.doomed != nil || s.removals.waits(key) }
 
 // LocalChildren returns what the Store knows of the names directly in the directory prefix ("" or
 // ending in "/"), in the order of keys.
@@ -114,8 +128,8 @@ func (s *Store) LocalChildren(prefix string) []Local {
 	defer s.mu.Unlock()
 	var out []Local
 	for base, e := range s.names[prefix] {
-		if e.file != nil || e.changed {
-			out = append(out, e.local(prefix+base))
+		if l, ok := s.localOfLocked(prefix+base, e); ok {
+			out = append(out, l)
 		}
 	}
 	slices.SortFunc(out, func(a, b Local) int { return cmp.Compare(a.Key, b.Key) })
@@ -129,7 +143,7 @@ func (s *Store) Settle(prefix string, started time.Time, shows func(base string)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for base, e := range s.names[prefix] {
-		if !e.changed || e.file != nil || !e.at.Before(started) {
+		if !e.changed || e.file != nil || !e.at.Before(started) || s.goingLocked(prefix+base, e) {
 			continue
 		}
 		if v, ok := shows(base); e.settledBy(isDirKey(base), v, ok) {
@@ -165,7 +179,7 @@ func (s *Store) Observed(key string, asked time.Time, v Version, a Attr) {
 	defer s.mu.Unlock()
 	e := s.names.get(key)
 	switch {
-	case e == nil || !e.changed || !e.at.Before(asked):
+	case e == nil || !e.changed || !e.at.Before(asked) || s.goingLocked(key, e):
 	case v.Absent():
 		e.changed = false
 		s.names.drop(key)
@@ -214,7 +228,7 @@ func (s *Store) forgetOldLocked() {
 			return
 		}
 		s.recent = s.recent[1:]
-		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) {
+		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) && !s.goingLocked(r.key, e) {
 			e.changed = false
 			s.names.drop(r.key)
 		}

@@ -283,6 +283,7 @@ func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []planne
 		if have != nil {
 			if q, ok := have.sent(p); ok {
 				done[i] = q
+				c.f.sent.Add(q.Size)
 				continue
 			}
 		}

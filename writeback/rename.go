@@ -279,7 +279,7 @@ func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
 	defer s.mu.Unlock()
 	for _, key := range s.names.below(prefix) {
 		switch e := s.names.get(key); {
-		case e.changed && e.deleted:
+		case e.changed && e.deleted, s.goingLocked(key, e):
 			delete(byKey, key)
 		case e.changed && byKey[key].ETag != e.version.ETag:
 			byKey[key] = cos.ListEntry{Key: key, Size: e.version.Size, ETag: e.version.ETag, StorageClass: e.attr.Headers.StorageClass}
@@ -342,7 +342,15 @@ func (s *Store) copyListed(o cos.ListEntry, to string) (Version, error) {
 	f.mu.Unlock()
 	r, err := s.copyFrozen(c, to)
 	f.unfreeze(c, err == nil)
-	return r.v, err
+	if err != nil {
+		return Version{}, err
+	}
+	s.mu.Lock()
+	if e := s.names.get(o.Key); e != nil && e.changed && !e.deleted {
+		e.attr = r.attr // what waited to be sent went along
+	}
+	s.mu.Unlock()
+	return r.v, nil
 }
 
 // copyFrozen copies c's base to the key to. An object that may refuse to be copied is looked at first:

@@ -140,6 +140,7 @@ func (s *Store) recover() error {
 		return fmt.Errorf("clear staging directory: %w", err)
 	}
 	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
+	s.removals.start()
 	if !st.Empty() || n > 0 {
 		s.finish(st)
 		r := s.recovery
