@@ -149,6 +149,9 @@ func (o *Offline) Close() error {
 	return o.s.journal.Close()
 }
 
+// Prefix is that of the mount: every key begins with it.
+func (o *Offline) Prefix() string { return o.s.Prefix }
+
 // Status is that of the Store.
 func (o *Offline) Status() []FileStatus { return o.s.Status() }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,11 +31,22 @@ const (
 
 // keeper is the write state of a mount, as far as the control socket shows it. *writeback.Store is one.
 type keeper interface {
-	Status() []writeback.FileStatus
+	rescuer
 	SyncBelow(ctx context.Context, key string) error
 }
 
-var _ keeper = (*writeback.Store)(nil)
+// rescuer decides upon single files. *writeback.Store is one, and *writeback.Offline.
+type rescuer interface {
+	Status() []writeback.FileStatus
+	Export(ctx context.Context, ino uint64, w io.Writer, partial bool) ([]writeback.Gap, error)
+	Retry(ctx context.Context, ino uint64) (writeback.Replaced, error)
+	Drop(ino uint64) error
+}
+
+var (
+	_ keeper  = (*writeback.Store)(nil)
+	_ rescuer = (*writeback.Offline)(nil)
+)
 
 // control serves the socket of one mount.
 type control struct {
@@ -184,6 +196,9 @@ func (c *control) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+controlVersion+"/status", c.status)
 	mux.HandleFunc("POST "+controlVersion+"/sync", c.sync)
+	mux.HandleFunc("GET "+controlVersion+"/files/{ino}/bytes", c.onFile(c.export))
+	mux.HandleFunc("POST "+controlVersion+"/files/{ino}/retry", c.onFile(c.retry))
+	mux.HandleFunc("DELETE "+controlVersion+"/files/{ino}", c.onFile(c.drop))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(controlHeader, strings.TrimPrefix(controlVersion, "/v"))
 		mux.ServeHTTP(w, r)

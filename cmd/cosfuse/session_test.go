@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -79,9 +81,30 @@ type fakeKeeper struct {
 	files   []writeback.FileStatus
 	syncErr error
 	synced  string // key of the last SyncBelow
+	asked   []string
+	gaps    []writeback.Gap
+	fileErr error // of Export, Retry and Drop
 }
 
 func (k *fakeKeeper) Status() []writeback.FileStatus { return k.files }
+
+func (k *fakeKeeper) Export(_ context.Context, ino uint64, w io.Writer, partial bool) ([]writeback.Gap, error) {
+	k.asked = append(k.asked, fmt.Sprint("export ", ino, partial))
+	if _, err := io.WriteString(w, "bytes"); err != nil {
+		return nil, err
+	}
+	return k.gaps, k.fileErr
+}
+
+func (k *fakeKeeper) Retry(_ context.Context, ino uint64) (writeback.Replaced, error) {
+	k.asked = append(k.asked, fmt.Sprint("retry ", ino))
+	return writeback.Replaced{Key: "p/k", Version: writeback.Version{ETag: "e", Size: 3}}, k.fileErr
+}
+
+func (k *fakeKeeper) Drop(ino uint64) error {
+	k.asked = append(k.asked, fmt.Sprint("drop ", ino))
+	return k.fileErr
+}
 
 func (k *fakeKeeper) SyncBelow(_ context.Context, key string) error {
 	k.synced = key
