@@ -104,7 +104,22 @@ func (s *Store) Local(key string) (l Local, ok bool) {
 	if e == nil || e.file == nil && !e.changed {
 		return Local{}, false
 	}
-	return e.local(key), true
+	return s.localLocked(key, e), true
+}
+
+// localLocked describes an entry. A deletion that is still to be made is as good as made now, however
+// long ago it was acknowledged and whatever the service says meanwhile.
+func (s *Store) localLocked(key string, e *name) Local {
+	l := e.local(key)
+	if l.Deleted && s.deletesLocked(key, e) {
+		l.At = s.now()
+	}
+	return l
+}
+
+// deletesLocked reports whether the object at key is still to be deleted: with others, or at a last close.
+func (s *Store) deletesLocked(key string, e *name) bool {
+	return e.doomed != nil || s.removals.waits(key)
 }
 
 // LocalChildren returns what the Store knows of the names directly in the directory prefix ("" or
@@ -115,7 +130,7 @@ func (s *Store) LocalChildren(prefix string) []Local {
 	var out []Local
 	for base, e := range s.names[prefix] {
 		if e.file != nil || e.changed {
-			out = append(out, e.local(prefix+base))
+			out = append(out, s.localLocked(prefix+base, e))
 		}
 	}
 	slices.SortFunc(out, func(a, b Local) int { return cmp.Compare(a.Key, b.Key) })
@@ -129,7 +144,7 @@ func (s *Store) Settle(prefix string, started time.Time, shows func(base string)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for base, e := range s.names[prefix] {
-		if !e.changed || e.file != nil || !e.at.Before(started) {
+		if !e.changed || e.file != nil || !e.at.Before(started) || s.deletesLocked(prefix+base, e) {
 			continue
 		}
 		if v, ok := shows(base); e.settledBy(isDirKey(base), v, ok) {
@@ -165,7 +180,7 @@ func (s *Store) Observed(key string, asked time.Time, v Version, a Attr) {
 	defer s.mu.Unlock()
 	e := s.names.get(key)
 	switch {
-	case e == nil || !e.changed || !e.at.Before(asked):
+	case e == nil || !e.changed || !e.at.Before(asked) || s.deletesLocked(key, e):
 	case v.Absent():
 		e.changed = false
 		s.names.drop(key)
@@ -214,7 +229,13 @@ func (s *Store) forgetOldLocked() {
 			return
 		}
 		s.recent = s.recent[1:]
-		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) {
+		e := s.names.get(r.key)
+		switch {
+		case e == nil || !e.changed || !e.at.Equal(r.at):
+		case s.deletesLocked(r.key, e) && len(s.recent) < overlayMax:
+			e.at = now
+			s.recent = append(s.recent, recentChange{key: r.key, at: now})
+		default:
 			e.changed = false
 			s.names.drop(r.key)
 		}
