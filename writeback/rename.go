@@ -37,6 +37,9 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 
 // renameInTurn renames with the turn on both keys.
 func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
+	if err := f.deleteShadowed(src); err != nil {
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
 	f.mu.Lock()
 	if f.ext.Any(isSent) { // its upload is to this key: complete it first
 		f.mu.Unlock()
@@ -79,6 +82,26 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	s.moveName(f, src, dst, c.base)
 	s.Failpoint(fpRenameMoved)
 	return f.rejournalLocked()
+}
+
+// deleteShadowed deletes the object that f, never committed, was to replace at src: its name is about to go.
+// One whose deletion waits anyway is left to that.
+func (f *File) deleteShadowed(src string) error {
+	s := f.s
+	f.mu.Lock()
+	shadows := f.base.Absent() && f.shadows
+	f.mu.Unlock()
+	s.mu.Lock()
+	e := s.names.at(src)
+	waits := s.goingLocked(src, e)
+	s.mu.Unlock()
+	if !shadows || waits {
+		return nil
+	}
+	if err := s.Client.Delete(s.ctx, src, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // rejournalLocked brings f's record up to date after its name changed.
@@ -151,9 +174,15 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	if !f.base.Absent() {
 		s.removals.void(dst)
 	}
-	if old != nil && old != f {
-		old.orphan()
+	if old == nil || old == f {
+		return
 	}
+	if f.base.Absent() && !f.journalled { // what old had acknowledged may go only when this is as safe
+		if err := f.persistLocked(); err != nil {
+			s.Logger.Error("a file that replaced another could not be journalled", "ino", f.ino, "key", dst, "err", err)
+		}
+	}
+	old.orphan()
 }
 
 // orphan takes the name from a file that another one replaced.
