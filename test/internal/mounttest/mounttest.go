@@ -140,7 +140,7 @@ func (v *Volume) start(t testing.TB) {
 	v.cancel = cancel
 	v.client = v.newClient(t, log)
 	var err error
-	if v.blocks, err = cache.NewBlocks(ctx, cache.BlocksOptions{MemoryBytes: 64 << 20}); err != nil {
+	if v.blocks, err = cache.NewBlocks(ctx, cache.BlocksOptions{MemoryBytes: 64 << 20, Resume: brokeOff}); err != nil {
 		t.Fatal(err)
 	}
 	changes := fs.NewChanges()
@@ -158,6 +158,11 @@ func (v *Volume) start(t testing.TB) {
 	if v.Mount, err = fs.New(ctx, v.Dir, fo); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// brokeOff is true of a download that ended early and may be continued where it did, as the command has it.
+func brokeOff(err error) bool {
+	return errors.Is(err, cos.ErrTransport) || errors.Is(err, cos.ErrStalled) || errors.Is(err, cos.ErrBadResponse)
 }
 
 // Stop unmounts and commits everything. The test fails if the mount is busy.
