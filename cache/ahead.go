@@ -8,19 +8,20 @@ func (r *Reader) fetchMissingLocked(s *stream, blocks []*block, i int, first, ta
 	from, end := first+int64(i), first+int64(len(blocks))
 	most := from + b.o.FetchBytes/b.o.BlockBytes
 	to := from + 1
-	for to < min(end, most) && blocks[to-first] == nil {
+	disk := b.onDisk(r.obj, from)
+	for to < min(end, most) && blocks[to-first] == nil && b.onDisk(r.obj, to) == disk {
 		to++
 	}
 	asked := to
 	if to == end {
-		to = r.runLocked(to, min(target, most, max(to, from+r.chunkLocked(s))))
+		to = r.runLocked(to, min(target, most, max(to, from+r.chunkLocked(s))), disk)
 	}
 	var t *ticket
-	if to == asked || !b.gate.tryAhead(b.bytesLocked(r.obj, from, to)) {
+	if to == asked || !b.gate.tryAhead(b.needLocked(r.obj, from, to, disk)) {
 		to = asked
-		t = b.queueLocked(b.bytesLocked(r.obj, from, to))
+		t = b.queueLocked(b.needLocked(r.obj, from, to, disk))
 	}
-	f := b.newFlightLocked(r.obj, from, to, r.fetch, t)
+	f := r.newFlightLocked(from, to, !disk, t)
 	for _, blk := range f.blocks {
 		if blk.idx < asked {
 			blocks[blk.idx-first] = blk
@@ -35,8 +36,8 @@ func (r *Reader) fetchMissingLocked(s *stream, blocks []*block, i int, first, ta
 	}
 }
 
-// queueLocked admits a read of n bytes, or returns its place in the queue.
-func (b *Blocks) queueLocked(n int64) *ticket {
+// queueLocked admits a read, or returns its place in the queue.
+func (b *Blocks) queueLocked(n need) *ticket {
 	if b.gate.tryRead(n) {
 		return nil
 	}
@@ -63,9 +64,9 @@ func (r *Reader) readAheadLocked(s *stream, from, target int64) {
 			idx++
 			continue
 		}
-		to := r.runLocked(idx, min(target, idx+chunk))
-		n := b.bytesLocked(r.obj, idx, to)
-		if !b.gate.tryAhead(n) {
+		disk := b.onDisk(r.obj, idx)
+		to := r.runLocked(idx, min(target, idx+chunk), disk)
+		if !b.gate.tryAhead(b.needLocked(r.obj, idx, to, disk)) {
 			if reclaimed {
 				break
 			}
@@ -73,7 +74,7 @@ func (r *Reader) readAheadLocked(s *stream, from, target int64) {
 			b.reclaimIdleLocked(s.used)
 			continue
 		}
-		f := b.newFlightLocked(r.obj, idx, to, r.fetch, nil)
+		f := r.newFlightLocked(idx, to, !disk, nil)
 		for _, blk := range f.blocks {
 			blk.ahead = true
 			b.holdLocked(s, blk)
@@ -100,10 +101,10 @@ func (r *Reader) knownLocked(idx int64) bool {
 	return ok
 }
 
-// runLocked returns the end of the run of unknown blocks that begins at from and ends at limit at
-// the latest.
-func (r *Reader) runLocked(from, limit int64) int64 {
-	for from < limit && !r.knownLocked(from) {
+// runLocked returns the end of the run of blocks, unknown and on disk or not as disk says, that
+// begins at from and ends at limit at the latest.
+func (r *Reader) runLocked(from, limit int64, disk bool) int64 {
+	for from < limit && !r.knownLocked(from) && r.b.onDisk(r.obj, from) == disk {
 		from++
 	}
 	return from
@@ -119,7 +120,11 @@ func (r *Reader) chunkLocked(s *stream) int64 {
 	return max(min(size, b.o.FetchBytes, b.gate.maxBytes/8)/b.o.BlockBytes, 1)
 }
 
-// bytesLocked returns the bytes of the blocks [from, to).
-func (b *Blocks) bytesLocked(o *object, from, to int64) int64 {
-	return min(to*b.o.BlockBytes, o.id.Size) - from*b.o.BlockBytes
+// needLocked returns what a flight of the blocks [from, to) needs, which are on disk or not.
+func (b *Blocks) needLocked(o *object, from, to int64, disk bool) need {
+	n := need{bytes: min(to*b.o.BlockBytes, o.id.Size) - from*b.o.BlockBytes, conns: 1}
+	if disk {
+		n.conns = 0
+	}
+	return n
 }

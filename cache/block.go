@@ -2,6 +2,8 @@ package cache
 
 import (
 	"hash/maphash"
+
+	"cosfuse/cache/internal/disk"
 )
 
 // blockOverhead is what a cached block costs besides its bytes: maps, struct, channel.
@@ -12,10 +14,14 @@ const blockOverhead = 512
 type object struct {
 	id   ObjectID
 	hash uint64
+	born int64        // counts objects: the greater, the later
+	disk *disk.Object // nil without a disk cache
 
 	users  int              // readers open and reads under way
 	table  map[int64]*block // by index: in flight, being read, or held for a stream
 	cached map[int64]*block // by index: given to the cache and not yet returned by it
+
+	prefetched *stream // holds what Prefetch brought until a Reader takes it; or nil
 }
 
 // blockState says how far a block is.
@@ -34,8 +40,11 @@ type block struct {
 	obj *object
 	idx int64
 	buf []byte        // nil until its flight was admitted
-	err error         // written before done closes
+	err error         // written before end closes
 	end chan struct{} // closed when the block is ready or failed
+
+	sum    uint64 // checksum of buf if summed; written before end closes
+	summed bool
 
 	// guarded by Blocks.mu
 	state    blockState
@@ -71,11 +80,17 @@ func (b *Blocks) objectLocked(id ObjectID) *object {
 	if o, ok := b.objects[id]; ok {
 		return o
 	}
+	b.born++
 	o := &object{
 		id:     id,
 		hash:   hashObject(b.seed, id),
+		born:   b.born,
 		table:  make(map[int64]*block),
 		cached: make(map[int64]*block),
+	}
+	if b.disk != nil {
+		o.disk = disk.NewObject(id.Key, id.ETag, id.Size, b.o.BlockBytes)
+		b.disk.Keep(o.disk)
 	}
 	b.objects[id] = o
 	b.versions[id.Key] = append(b.versions[id.Key], o)

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"maps"
+	"slices"
 	"sync"
+
+	"cosfuse/cache/internal/disk"
 
 	"github.com/dgraph-io/ristretto/v2"
 )
@@ -32,8 +36,8 @@ type BlocksOptions struct {
 	MemoryBytes int64
 	// BlockBytes is the unit of caching and the least that a random read fetches. 0 is 128 KiB.
 	BlockBytes int64
-	// ReadAheadBytes is the most that is kept ahead of one stream. 0 is 16 MiB; negative is no
-	// read-ahead.
+	// ReadAheadBytes is the most that is kept ahead of one stream; less if what its reader takes in
+	// the time of a fetch is less. 0 is 32 MiB; negative is no read-ahead.
 	ReadAheadBytes int64
 	// FetchBytes is the most that one call of a FetchFunc asks for. 0 is 4 MiB. It is rounded to
 	// whole blocks and limited to a quarter of MemoryBytes.
@@ -44,6 +48,10 @@ type BlocksOptions struct {
 	// Resume reports whether a body that broke off with err, after at least one byte, is to be asked
 	// for again from there on. nil is never.
 	Resume func(err error) bool
+	// Disk keeps blocks on disk as well. nil is memory alone.
+	Disk *DiskOptions
+	// Checksum is that of OpenVerified. nil is none.
+	Checksum *Checksum
 }
 
 func (o BlocksOptions) withDefaults() BlocksOptions {
@@ -54,7 +62,7 @@ func (o BlocksOptions) withDefaults() BlocksOptions {
 	}
 	def(&o.MemoryBytes, 256<<20)
 	def(&o.BlockBytes, 128<<10)
-	def(&o.ReadAheadBytes, 16<<20)
+	def(&o.ReadAheadBytes, 32<<20)
 	def(&o.FetchBytes, 4<<20)
 	if o.Connections == 0 {
 		o.Connections = 16
@@ -77,7 +85,7 @@ func (o BlocksOptions) check() error {
 // BlocksStats counts since the Blocks was made, but for the bytes in memory, which are as of now.
 type BlocksStats struct {
 	Hits            int64 // blocks a read found in memory
-	Misses          int64 // blocks a read had to wait for
+	Misses          int64 // blocks a read had to wait for, from disk or from a fetch
 	Fetches         int64 // calls of a FetchFunc
 	FetchedBytes    int64 // bytes that fetches yielded
 	CachedBytes     int64 // in the cache
@@ -98,24 +106,33 @@ type Blocks struct {
 	wg    sync.WaitGroup // flights, and calls that use the cache
 	seed  maphash.Seed
 	cache *ristretto.Cache[uint64, *block]
+	disk  *disk.Store // nil if there is none; its lock is a leaf below mu
 
 	mu       sync.Mutex // guards the fields below and those of objects, blocks, flights and streams
 	closed   bool
 	gate     gate
+	link     link
 	objects  map[ObjectID]*object
 	versions map[string][]*object // by key
 	streams  list.List            // of *stream that hold blocks, most recently used first
+	born     int64                // objects made so far
 	free     [][]byte             // buffers of a whole block
 	stats    BlocksStats
 }
 
-// NewBlocks returns an empty cache. Every fetch ends with ctx. Close it.
+// NewBlocks returns a cache with nothing in memory and what is in the directory of o.Disk, if any,
+// whose index it reads. It fails with ErrDiskFormat and ErrDiskLocked; a disk that cannot be read or
+// written is logged and done without. Every fetch ends with ctx. Close it.
 func NewBlocks(ctx context.Context, o BlocksOptions) (*Blocks, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	held := o.MemoryBytes / 4
+	queue := int64(0) // bytes of blocks on their way to disk
+	if o.Disk != nil {
+		queue = max(o.MemoryBytes/32, o.BlockBytes)
+	}
 	o.FetchBytes = max(min(o.FetchBytes, held)/o.BlockBytes, 1) * o.BlockBytes
 	b := &Blocks{
 		o:        o,
@@ -125,8 +142,8 @@ func NewBlocks(ctx context.Context, o BlocksOptions) (*Blocks, error) {
 		versions: make(map[string][]*object),
 	}
 	cache, err := ristretto.NewCache(&ristretto.Config[uint64, *block]{
-		NumCounters:        max(10*(o.MemoryBytes-held)/min(o.BlockBytes, 16<<10), 1000),
-		MaxCost:            o.MemoryBytes - held,
+		NumCounters:        max(10*(o.MemoryBytes-held-queue)/min(o.BlockBytes, 16<<10), 1000),
+		MaxCost:            o.MemoryBytes - held - queue,
 		BufferItems:        64,
 		OnExit:             b.exit,
 		KeyToHash:          func(key uint64) (uint64, uint64) { return key, 0 },
@@ -136,12 +153,16 @@ func NewBlocks(ctx context.Context, o BlocksOptions) (*Blocks, error) {
 		return nil, fmt.Errorf("block cache: %w", err)
 	}
 	b.cache = cache
+	if b.disk, err = openDisk(o.Disk, queue); err != nil {
+		cache.Close()
+		return nil, err
+	}
 	b.ctx, b.stop = context.WithCancel(ctx)
 	return b, nil
 }
 
-// Close ends every fetch, waits for them, and frees the memory. Reads that still wait, and later
-// ones, fail with ErrClosed.
+// Close ends every fetch, waits for them, writes to disk what is queued, and frees the memory. Reads
+// that still wait, and later ones, fail with ErrClosed.
 func (b *Blocks) Close() {
 	b.mu.Lock()
 	if b.closed {
@@ -149,10 +170,16 @@ func (b *Blocks) Close() {
 		return
 	}
 	b.closed = true
+	for _, o := range slices.Collect(maps.Values(b.objects)) {
+		b.unprefetchLocked(o)
+	}
 	b.mu.Unlock()
 	b.stop()
 	b.wg.Wait()
 	b.cache.Close()
+	if b.disk != nil {
+		b.disk.Close()
+	}
 }
 
 // Open returns a Reader of the object. It is cheap and does not block. One Reader per open file lets
@@ -165,7 +192,7 @@ func (b *Blocks) Open(id ObjectID, fetch FetchFunc) *Reader {
 	return &Reader{b: b, obj: o, fetch: fetch}
 }
 
-// Drop forgets every version of key. Fetches under way still answer those who wait for them, but
+// Drop forgets every version of key, on disk too. Fetches under way still answer those who wait for them, but
 // what they yield is not kept.
 func (b *Blocks) Drop(key string) {
 	b.mu.Lock()
@@ -175,7 +202,8 @@ func (b *Blocks) Drop(key string) {
 	}
 	b.wg.Add(1)
 	var gone []*block
-	for _, o := range b.versions[key] {
+	for _, o := range slices.Clone(b.versions[key]) { // unprefetchLocked may shorten it
+		b.unprefetchLocked(o)
 		for _, blk := range o.table {
 			if blk.flight != nil {
 				blk.flight.discard = true
@@ -188,6 +216,9 @@ func (b *Blocks) Drop(key string) {
 	}
 	b.mu.Unlock()
 	defer b.wg.Done()
+	if b.disk != nil {
+		b.disk.Drop(key)
+	}
 	for _, blk := range gone {
 		b.cache.Del(blk.key())
 	}

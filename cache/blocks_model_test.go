@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -50,9 +52,11 @@ type modelRead struct {
 	cancel bool
 }
 
-// TestReadsMatchTheObject reads at random from several readers at once, with faults and
-// cancellations: whatever a read returns is right, and nothing is left reserved at the end.
+// TestReadsMatchTheObject reads at random from several readers at once, with faults, cancellations
+// and a disk that is damaged: whatever a read returns is right, and nothing is left reserved at the
+// end.
 func TestReadsMatchTheObject(t *testing.T) {
+	temp := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		block := int64(rapid.IntRange(1, 64).Draw(t, "block"))
 		size := rapid.Int64Range(0, 100*block).Draw(t, "size")
@@ -65,6 +69,15 @@ func TestReadsMatchTheObject(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "resume") {
 			o.Resume = func(error) bool { return true }
+		}
+		dir := ""
+		if rapid.Bool().Draw(t, "disk") {
+			var err error
+			if dir, err = os.MkdirTemp(temp, ""); err != nil {
+				t.Fatal(err)
+			}
+			limit := rapid.Int64Range(1<<10, 1<<16).Draw(t, "limit")
+			o.Disk = &DiskOptions{Dir: dir, MaxBytes: limit}
 		}
 		src := &flaky{
 			source: newSource(size),
@@ -109,7 +122,19 @@ func TestReadsMatchTheObject(t *testing.T) {
 				readers[i].Close()
 				readers[i] = b.Open(src.id(), src.fetch)
 			},
+			"prefetch": func(*rapid.T) { b.Prefetch(src.id(), src.fetch) },
+			"warm": func(t *rapid.T) {
+				err := b.Warm(context.Background(), src.id(), src.fetch, nil)
+				if err != nil && (err != errInjected && !errors.Is(err, ErrBodyLength) || src.rate == 0) {
+					t.Error(err)
+				}
+			},
 			"drop": func(t *rapid.T) { b.Drop("k") },
+			"damage": func(t *rapid.T) {
+				seed := rapid.Uint64().Draw(t, "bytes")
+				damageFiles(t, dir, rand.New(rand.NewPCG(seed, 0)))
+			},
+			"trim": func(t *rapid.T) { b.TrimDisk(rapid.Int64Range(0, 1<<12).Draw(t, "left")) },
 			"seed": func(t *rapid.T) { b.Seed(src.id(), bytes.NewReader(src.data)) },
 		})
 		for _, r := range readers {
@@ -118,6 +143,29 @@ func TestReadsMatchTheObject(t *testing.T) {
 		b.Close()
 		checkNothingLeft(t, b)
 	})
+}
+
+// damageFiles changes some bytes of the files of a disk cache.
+func damageFiles(t *rapid.T, dir string, rng *rand.Rand) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.blocks"))
+	if err != nil || dir == "" {
+		return
+	}
+	for _, path := range paths {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			continue // evicted meanwhile
+		}
+		st, err := f.Stat()
+		for range 5 {
+			if err == nil && st.Size() > 0 {
+				_, err = f.WriteAt([]byte{byte(rng.Uint32())}, rng.Int64N(st.Size()))
+			}
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func checkRead(t *rapid.T, r *Reader, src *flaky, m modelRead) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 const (
@@ -12,7 +13,7 @@ const (
 	maxEmptyReads = 100 // of a body, in a row, before it counts as stuck
 )
 
-// flight is one fetch of consecutive blocks.
+// flight brings consecutive blocks, by one fetch or from disk.
 type flight struct {
 	obj    *object
 	blocks []*block
@@ -21,6 +22,8 @@ type flight struct {
 	fetch  FetchFunc
 	cancel context.CancelFunc
 	ticket *ticket // place in the queue; nil if the flight was admitted at once
+	conn   bool    // it has a connection once admitted; used by its goroutine alone
+	sum    bool    // who reads the blocks wants their checksums
 
 	// guarded by Blocks.mu
 	wanted    int  // pending blocks that a read or a stream wants
@@ -28,11 +31,14 @@ type flight struct {
 	discard   bool // dropped meanwhile: do not cache
 }
 
-// newFlightLocked puts the blocks [from, to) of o, none of which is known, in the table as pending
+// newFlightLocked puts the blocks [from, to), none of which is known, in the table as pending
 // and starts to fetch them. The caller counts itself in waits or holds of at least one of them
-// before it unlocks. A nil ticket means that the gate has admitted it.
-func (b *Blocks) newFlightLocked(o *object, from, to int64, fetch FetchFunc, t *ticket) *flight {
-	f := &flight{obj: o, off: from * b.o.BlockBytes, fetch: fetch, ticket: t}
+// before it unlocks. A nil ticket means that the gate has admitted it, with a connection or without.
+func (r *Reader) newFlightLocked(from, to int64, conn bool, t *ticket) *flight {
+	b, o := r.b, r.obj
+	f := &flight{
+		obj: o, off: from * b.o.BlockBytes, fetch: r.fetch, ticket: t, conn: conn, sum: r.verify.active(),
+	}
 	f.size = min(to*b.o.BlockBytes, o.id.Size) - f.off
 	ctx, cancel := context.WithCancel(b.ctx)
 	f.cancel = cancel
@@ -59,7 +65,7 @@ func (b *Blocks) equipLocked(f *flight) {
 	}
 }
 
-// fly waits for admission, fetches, and fails what did not arrive. ctx ends with Blocks, or when
+// fly waits for admission, brings the blocks, and fails what did not arrive. ctx ends with Blocks, or when
 // nobody wants a pending block any more.
 func (b *Blocks) fly(ctx context.Context, f *flight) {
 	defer f.cancel()
@@ -67,10 +73,12 @@ func (b *Blocks) fly(ctx context.Context, f *flight) {
 		b.fail(f, err)
 		return
 	}
-	err := b.transfer(ctx, f)
-	b.mu.Lock()
-	b.gate.hangUp()
-	b.mu.Unlock()
+	err := b.fill(ctx, f)
+	if f.conn {
+		b.mu.Lock()
+		b.gate.hangUp()
+		b.mu.Unlock()
+	}
 	b.fail(f, err)
 	// Sets queue inside the cache without a bound in bytes; waiting here gives them one.
 	b.cache.Wait()
@@ -81,78 +89,134 @@ func (b *Blocks) board(ctx context.Context, f *flight) error {
 	if f.ticket == nil {
 		return nil
 	}
-	select {
-	case <-f.ticket.admitted:
-	case <-ctx.Done():
+	if err := b.waitTurn(ctx, f.ticket); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.gate.giveUp(f.ticket) {
-		return ctx.Err() // fail serves whoever queued behind
-	}
 	b.equipLocked(f)
 	return nil
 }
 
-// transfer fetches the flight's bytes, resuming as BlocksOptions.Resume allows.
-func (b *Blocks) transfer(ctx context.Context, f *flight) error {
-	var pos int64
+// waitTurn waits for the ticket. After an error, the caller lets the gate serve whoever queued behind.
+func (b *Blocks) waitTurn(ctx context.Context, t *ticket) error {
+	select {
+	case <-t.admitted:
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gate.giveUp(t) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// fill takes the flight's blocks from disk where it has them, and fetches the others.
+func (b *Blocks) fill(ctx context.Context, f *flight) error {
+	for i := 0; i < len(f.blocks); {
+		if b.readDisk(f.blocks[i]) {
+			if !b.land(f, f.blocks[i], false) {
+				return context.Canceled
+			}
+			i++
+			continue
+		}
+		to := i + 1
+		for to < len(f.blocks) && !b.onDisk(f.obj, f.blocks[to].idx) {
+			to++
+		}
+		if err := b.connect(ctx, f); err != nil {
+			return err
+		}
+		if err := b.transfer(ctx, f, i, to); err != nil {
+			return err
+		}
+		i = to
+	}
+	return nil
+}
+
+// connect gets a connection for a flight that was to be read from disk, and could not.
+func (b *Blocks) connect(ctx context.Context, f *flight) error {
+	if f.conn {
+		return nil
+	}
+	b.mu.Lock()
+	t := b.gate.enqueueFirst()
+	b.admitLocked()
+	b.mu.Unlock()
+	if err := b.waitTurn(ctx, t); err != nil {
+		return err
+	}
+	f.conn = true
+	return nil
+}
+
+// transfer fetches the flight's blocks [from, to), resuming as BlocksOptions.Resume allows.
+func (b *Blocks) transfer(ctx context.Context, f *flight, from, to int) error {
+	pos, end := int64(from)*b.o.BlockBytes, min(int64(to)*b.o.BlockBytes, f.size)
 	for resumes := 0; ; resumes++ {
 		start := pos
-		err := b.attempt(ctx, f, &pos)
+		err := b.attempt(ctx, f, &pos, end)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if pos == start || pos == f.size || resumes == maxResumes || b.o.Resume == nil || !b.o.Resume(err) {
+		if pos == start || pos == end || resumes == maxResumes || b.o.Resume == nil || !b.o.Resume(err) {
 			return err
 		}
 	}
 }
 
-// attempt fetches from pos on, advances it by what arrived, and lands each block that is full. The
-// last block lands only after the body ended where it should, because that is when a reader tells
+// attempt fetches from pos on, advances it by what arrived, and lands each block that is full, up to
+// end. The last block lands only after the body ended where it should, because that is when a reader tells
 // of a checksum that does not match.
-func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64) error {
+func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64, end int64) error {
 	b.mu.Lock()
 	b.stats.Fetches++
 	b.mu.Unlock()
-	body, err := f.fetch(ctx, f.off+*pos, f.size-*pos)
+	watch := stopwatch{b: b, start: time.Now()}
+	body, err := f.fetch(ctx, f.off+*pos, end-*pos)
 	if err != nil {
 		return err
 	}
 	defer body.Close() // nothing was written, and what was read has been judged
-	for *pos < f.size {
+	for *pos < end {
 		i := *pos / b.o.BlockBytes
 		blk := f.blocks[i]
 		n, err := readSome(body, blk.buf[*pos-i*b.o.BlockBytes:])
 		*pos += int64(n)
 		b.countFetched(n)
+		watch.arrived(n)
 		full := *pos-i*b.o.BlockBytes == int64(len(blk.buf))
-		if full && *pos < f.size && !b.land(f, blk) {
+		if full && *pos < end && !b.land(f, blk, true) {
 			return context.Canceled
 		}
 		if err == io.EOF {
-			return b.finishBody(f, *pos, nil)
+			watch.stop()
+			return b.finishBody(f, *pos, end, nil)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return b.finishBody(f, *pos, expectEOF(body))
+	watch.stop()
+	return b.finishBody(f, *pos, end, expectEOF(body))
 }
 
-// finishBody lands the last block of a body that ended after pos bytes of the flight.
-func (b *Blocks) finishBody(f *flight, pos int64, err error) error {
-	if err == nil && pos < f.size {
+// finishBody lands the last block of a body that ended after pos of the flight's bytes, where end was
+// asked for.
+func (b *Blocks) finishBody(f *flight, pos, end int64, err error) error {
+	if err == nil && pos < end {
 		err = ErrBodyLength
 	}
 	if errors.Is(err, ErrBodyLength) {
-		return fmt.Errorf("bytes %d to %d of %q: %w", f.off, f.off+f.size, f.obj.id.Key, err)
+		return fmt.Errorf("bytes up to %d of %q: %w", f.off+end, f.obj.id.Key, err)
 	}
 	if err != nil {
 		return err
 	}
-	if !b.land(f, f.blocks[len(f.blocks)-1]) {
+	if !b.land(f, f.blocks[(end-1)/b.o.BlockBytes], true) {
 		return context.Canceled
 	}
 	return nil
@@ -187,10 +251,16 @@ func (b *Blocks) countFetched(n int) {
 	b.stats.FetchedBytes += int64(n)
 }
 
-// land makes blk ready, wakes its reads and offers it to the cache. It reports whether the flight is
-// still wanted.
-func (b *Blocks) land(f *flight, blk *block) bool {
+// land makes blk ready, wakes its reads and offers it to the cache, and to disk if it was fetched. It
+// reports whether the flight is still wanted.
+func (b *Blocks) land(f *flight, blk *block, fetched bool) bool {
 	size := int64(len(blk.buf))
+	if fetched {
+		b.writeDisk(blk, f)
+	}
+	if f.sum {
+		blk.sum, blk.summed = b.o.Checksum.Of(blk.buf), true
+	}
 	b.mu.Lock()
 	if f.cancelled {
 		b.mu.Unlock()
@@ -198,6 +268,9 @@ func (b *Blocks) land(f *flight, blk *block) bool {
 	}
 	wanted := blk.waits+blk.holds > 0
 	keep := !f.discard
+	if !keep && b.disk != nil {
+		b.disk.Remove(blk.obj.disk, blk.idx) // it may have been dropped just before it was written
+	}
 	blk.state, blk.flight = blockReady, nil
 	if keep {
 		b.indexLocked(blk)
@@ -240,6 +313,7 @@ func (b *Blocks) fail(f *flight, err error) {
 			blk.buf = nil
 		}
 		close(blk.end)
+		b.unprefetchLocked(f.obj) // it is not whole any more
 	}
 	b.reapLocked(f.obj)
 	b.admitLocked()

@@ -17,6 +17,8 @@ type Reader struct {
 	obj   *object
 	fetch FetchFunc
 
+	verify *verifier // nil without one
+
 	// guarded by Blocks.mu
 	closed  bool
 	ticks   int64 // reads so far
@@ -90,6 +92,10 @@ func (r *Reader) readStep(ctx context.Context, p []byte, off int64) (n int, err 
 		if i == 0 {
 			from = off - blk.idx*r.b.o.BlockBytes
 		}
+		if err := r.verify.check(blk); err != nil {
+			r.distrust()
+			return n, err
+		}
 		n += copy(p[n:], blk.buf[from:])
 	}
 	return n, nil
@@ -121,6 +127,7 @@ func (r *Reader) begin(off, end int64) ([]*block, *stream, error) {
 	}
 	r.obj.users++
 	s := r.streamLocked(off, end)
+	r.takePrefetchedLocked(s)
 	first, last := off/b.o.BlockBytes, (end-1)/b.o.BlockBytes
 	target := r.targetLocked(s, last)
 	blocks, missed := r.findAllLocked(first, last)

@@ -135,40 +135,57 @@ func (c *Client) notApplied(f *failure) (verdict, error) {
 	return resend, nil
 }
 
-// holds reads back the range that the append would have written and compares it.
+// holds reads back the range that the append would have written and compares it. A read that breaks
+// off is taken up again.
 func (c *Client) holds(ctx context.Context, r *request, position int64) (bool, error) {
-	if r.size == 0 {
-		return true, nil
+	var same int64
+	for n := 1; same < r.size; n++ {
+		equal, differ, err := c.compareFrom(ctx, r, position, same)
+		same += equal
+		switch {
+		case differ:
+			return false, nil
+		case err == nil:
+			return true, nil
+		case n >= c.o.Attempts || !errors.Is(err, ErrBadResponse) && !errors.Is(err, ErrTransport):
+			return false, err
+		}
+		if err := c.pause(ctx, n, &failure{}); err != nil {
+			return false, err
+		}
 	}
-	g, err := c.Get(ctx, r.key, &GetOptions{Off: position, Size: r.size})
-	if err != nil {
-		return false, err
-	}
-	defer g.Body.Close()
-	if g.Len < r.size {
-		return false, nil
-	}
-	return sameBytes(g.Body, io.NewSectionReader(r.body, 0, r.size))
+	return true, nil
 }
 
 const compareBuffer = 64 << 10
 
-// sameBytes compares two readers of equal length.
-func sameBytes(a, b io.Reader) (bool, error) {
-	x, y := make([]byte, compareBuffer), make([]byte, compareBuffer)
-	for {
-		n, err := io.ReadFull(a, x)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return false, err
+// compareFrom compares the object with the body from an offset in the body on. It returns how many
+// bytes are equal and whether the next ones differ.
+func (c *Client) compareFrom(ctx context.Context, r *request, position, from int64) (equal int64, differ bool, err error) {
+	g, err := c.Get(ctx, r.key, &GetOptions{Off: position + from, Size: r.size - from})
+	if errors.Is(err, ErrInvalidRange) || err == nil && g.Len < r.size-from {
+		if g != nil {
+			err = g.Body.Close()
 		}
-		if n == 0 {
-			return true, nil
-		}
-		if _, err := io.ReadFull(b, y[:n]); err != nil {
-			return false, fmt.Errorf("%w: %w", errSource, err)
-		}
-		if !bytes.Equal(x[:n], y[:n]) {
-			return false, nil
-		}
+		return 0, true, err // it has shrunk
 	}
+	if err != nil {
+		return 0, false, err
+	}
+	defer g.Body.Close()
+	theirs, ours := make([]byte, compareBuffer), make([]byte, compareBuffer)
+	for left := g.Len; left > 0; {
+		n := min(left, compareBuffer)
+		if _, err := io.ReadFull(g.Body, theirs[:n]); err != nil {
+			return equal, false, err
+		}
+		if _, err := io.ReadFull(io.NewSectionReader(r.body, from+equal, n), ours[:n]); err != nil {
+			return equal, false, fmt.Errorf("%w: %w", errSource, err)
+		}
+		if !bytes.Equal(theirs[:n], ours[:n]) {
+			return equal, true, nil
+		}
+		equal, left = equal+n, left-n
+	}
+	return equal, false, nil
 }

@@ -62,6 +62,14 @@ func TestAppendReconciles(t *testing.T) {
 	back := func(s string, total int) http.HandlerFunc {
 		return reply(206, s, "Content-Range", fmt.Sprintf("bytes 4-%d/%d", 3+len(s), total))
 	}
+	broken := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		w.Header().Set("Content-Range", "bytes 4-8/9")
+		w.WriteHeader(206)
+		fmt.Fprint(w, "he")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
 	const post, look, read = "POST /k?append&position=4", "HEAD /k", "GET /k"
 	conflict := refusal(409, "AppendPositionErr")
 	for _, tt := range []struct {
@@ -80,6 +88,9 @@ func TestAppendReconciles(t *testing.T) {
 		{name: "applied late", answers: []http.HandlerFunc{hangUp, head(4), conflict, head(9), back("hello", 9)}, calls: []string{post, look, post, look, read}, settled: true},
 		{name: "throttled is not applied", answers: []http.HandlerFunc{refusal(503, "SlowDown"), appended(9, "hello")}, calls: []string{post, post}},
 		{name: "somebody else's bytes", answers: []http.HandlerFunc{hangUp, head(9), back("world", 9)}, calls: []string{post, look, read}, errs: []error{ErrAppendPosition}},
+		{name: "read back in two goes", answers: []http.HandlerFunc{hangUp, head(9), broken, back("hello", 9)}, calls: []string{post, look, read, read}, settled: true},
+		{name: "read back in two goes, not ours", answers: []http.HandlerFunc{hangUp, head(9), broken, back("help!", 9)}, calls: []string{post, look, read, read}, errs: []error{ErrAppendPosition}},
+		{name: "shrunk before it is read back", answers: []http.HandlerFunc{hangUp, head(9), back("hel", 7)}, calls: []string{post, look, read}, errs: []error{ErrAppendPosition}},
 		{name: "somebody else's, fewer", answers: []http.HandlerFunc{hangUp, head(6)}, calls: []string{post, look}, errs: []error{ErrAppendPosition}},
 		{name: "truncated by another", answers: []http.HandlerFunc{hangUp, head(2)}, calls: []string{post, look}, errs: []error{ErrAppendPosition}},
 		{name: "conflict although the length fits", answers: []http.HandlerFunc{hangUp, head(4), conflict, head(4)}, calls: []string{post, look, post, look}, errs: []error{ErrAppendPosition}},

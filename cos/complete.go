@@ -18,7 +18,7 @@ import (
 // applied and it is sent again; when the upload is gone the object must have the size and CRC64 that
 // the options or the parts state. If it has not, the error is ErrUnknownOutcome.
 func (c *Client) CompleteMultipart(ctx context.Context, key, uploadID string, parts []Part, o *CompleteOptions) (*PutResult, error) {
-	const op = "CompleteMultipartUpload"
+	const op = "CompleteMultipart"
 	body, err := completeBody(key, uploadID, parts)
 	if err != nil {
 		return nil, refuse(op, key, err)

@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	iofs "io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -168,7 +168,7 @@ func TestCredentialFiles(t *testing.T) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := p.Credentials(context.Background()); !errors.Is(err, ErrNoCredentials) || !errors.Is(err, fs.ErrNotExist) {
+			if _, err := p.Credentials(context.Background()); !errors.Is(err, ErrNoCredentials) || !errors.Is(err, iofs.ErrNotExist) {
 				t.Errorf("missing: %v, want ErrNoCredentials", err)
 			}
 		})

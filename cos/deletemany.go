@@ -50,7 +50,7 @@ func (c *Client) DeleteMany(ctx context.Context, keys []string) ([]DeleteError, 
 	return refused, nil
 }
 
-const opDeleteMany = "DeleteMultipleObjects"
+const opDeleteMany = "DeleteObjects"
 
 // xmlSafe tells whether a key survives a trip through XML unchanged: parsers may drop white space at
 // the ends and control characters, and the service a leading slash.

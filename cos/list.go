@@ -90,7 +90,7 @@ type uploadsDoc struct {
 
 // ListUploads returns one page of the multipart uploads under way, by key and upload ID.
 func (c *Client) ListUploads(ctx context.Context, o *ListUploadsOptions) (*ListUploadsResult, error) {
-	const op = "ListMultipartUploads"
+	const op = "ListUploads"
 	if o == nil {
 		o = &ListUploadsOptions{}
 	}

@@ -15,7 +15,7 @@ import (
 // InitiateMultipart opens a multipart upload and returns its ID. An attempt whose reply was lost is
 // sent again and may leave an upload behind, which ListUploads shows and AbortMultipart removes.
 func (c *Client) InitiateMultipart(ctx context.Context, key string, o *InitiateOptions) (uploadID string, err error) {
-	const op = "InitiateMultipartUpload"
+	const op = "InitiateMultipart"
 	if err := CheckKey(key); err != nil {
 		return "", refuse(op, key, err)
 	}
@@ -107,7 +107,7 @@ func partRequest(op, key, uploadID string, number int, body io.ReaderAt, size in
 // AbortMultipart drops an upload and its parts. One that does not exist is ErrNotFound, unless an
 // earlier attempt of this call may have removed it.
 func (c *Client) AbortMultipart(ctx context.Context, key, uploadID string) error {
-	const op = "AbortMultipartUpload"
+	const op = "AbortMultipart"
 	if err := checkPart(key, uploadID, 1); err != nil {
 		return refuse(op, key, err)
 	}

@@ -31,6 +31,9 @@ func (c *Client) do(ctx context.Context, r *request) (history, error) {
 		f.err.Attempts = h.attempts
 		c.logFailure(ctx, r, f)
 		h.unclear = h.unclear || f.unclear
+		if f.unclear {
+			reportUnclear(ctx, r)
+		}
 		if r.settle != nil && h.unclear && !f.local && ctx.Err() == nil && (f.unclear || !f.retry) {
 			switch v, err := r.settle(ctx, f); v {
 			case applied:
@@ -53,6 +56,23 @@ func (c *Client) do(ctx context.Context, r *request) (history, error) {
 			f.err.Err = fmt.Errorf("%w: %w", err, f.err.Err)
 			return h, c.final(f, h.unclear, nil)
 		}
+	}
+}
+
+// unclearKey is the context key of WithUnclear.
+type unclearKey struct{}
+
+// WithUnclear returns a context under which report is called, before the next attempt, for each attempt
+// of a changing operation that got no reply although all of it was sent: the service may apply it at any
+// later time. op is as in Error; key is "" for DeleteObjects. report must not block.
+func WithUnclear(ctx context.Context, report func(op, key string)) context.Context {
+	return context.WithValue(ctx, unclearKey{}, report)
+}
+
+// reportUnclear tells the context's owner about an attempt of r.
+func reportUnclear(ctx context.Context, r *request) {
+	if report, ok := ctx.Value(unclearKey{}).(func(op, key string)); ok {
+		report(r.op, r.key)
 	}
 }
 

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"syscall"
 
@@ -14,6 +15,8 @@ import (
 // Getattr tells what stat(2) shows. It costs at most one HEAD, and none while the object is dirty or
 // known within the TTL.
 func (n *node) Getattr(ctx context.Context, _ gofs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	o, err := n.m.stat(ctx, n)
 	if err != nil {
 		return n.m.fail("getattr", n.label(), err)
@@ -35,12 +38,8 @@ func (n *node) label() string {
 // stat describes n by its identity: an open file is what its handles read, an unlinked one what it
 // was.
 func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
-	if f := n.openFile(); f != nil {
-		st := f.Stat()
-		if st.Unlinked || st.Dirty || m.young(st.Base.Confirmed, m.o.MetaTTL) {
-			o := fileObject(st, m.o.Now())
-			return o, m.settleTime(ctx, &o, f, true)
-		}
+	if f := n.openFile(); f != nil && f.Stat().Unlinked {
+		return fileObject(f.Stat(), m.o.Now()), nil
 	}
 	if m.tree.isGone(n) {
 		o := n.remembered()
@@ -65,16 +64,18 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 	case key == "":
 		return m.bareDirectory("/", m.o.Now()), nil // the whole bucket has no marker
 	case n.IsDir():
-		return m.directory(ctx, key, true)
+		return m.directory(ctx, key, m.o.Now(), true)
 	}
 	dirKey, seg := splitKey(key)
-	return m.fileObject(ctx, nil, m.question(dirKey, seg), true)
+	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.peek(dirKey), m.o.Now()), true)
 }
 
 // Setattr changes size, mode, owner and mtime. Access times are accepted and not kept. It costs no
 // request but for the size of a file that nobody has open, which is committed before it returns;
 // other attributes are sent a moment later, together.
 func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	if err := n.setattr(ctx, fh, in); err != nil {
 		return n.m.fail("setattr", n.label(), err)
 	}
@@ -86,17 +87,19 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 	return 0
 }
 
-func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn) error {
+func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn) (err error) {
 	change, some := attrChange(in)
 	size, resize := in.GetSize()
 	if !some && !resize {
 		return nil
 	}
-	f, err := n.m.writable(ctx, n)
-	if err != nil {
-		return err
+	f := n.openFile()
+	if f == nil || !f.Stat().Unlinked { // without a name, the open file is all there is
+		if f, err = n.m.acquire(ctx, n); err != nil {
+			return err
+		}
+		defer f.Release()
 	}
-	defer f.Release()
 	if resize {
 		if err := resizeFile(n.m.ctx, f, fh, size); err != nil {
 			return err
@@ -146,40 +149,71 @@ func attrChange(in *fuse.SetAttrIn) (change func(*writeback.Attr) error, some bo
 	return change, setMode || setUID || setGID || setMtime
 }
 
-// writable acquires the File whose attributes are n's. A directory without a marker gets one to
-// carry them; the root of a whole bucket cannot have one, and is refused.
-func (m *Mount) writable(ctx context.Context, n *node) (*writeback.File, error) {
-	if f := n.openFile(); f != nil {
-		if st := f.Stat(); st.Unlinked {
-			return m.o.Store.Acquire(st.Key, st.Base, st.Attr), syscall.ESTALE
+// acquire returns the File of n for the caller to release: the one in use, or one that starts from
+// the object's present version. A directory without a marker gets one to carry what is to be changed;
+// the root of a whole bucket cannot have one and is EPERM. The error is ESTALE if n has no name.
+func (m *Mount) acquire(ctx context.Context, n *node) (*writeback.File, error) {
+	for {
+		key, err := m.tree.key(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		o, err := m.statKey(ctx, n, key)
+		if err != nil {
+			return nil, err
+		}
+		var f *writeback.File
+		kerr := m.tree.keyed(ctx, n, func(now string) {
+			if now == key {
+				f, err = m.acquireKey(key, o)
+			}
+		})
+		if err = cmp.Or(kerr, err); f != nil || err != nil {
+			return f, err
 		}
 	}
-	o, err := m.stat(ctx, n)
-	if err != nil {
-		return nil, err
-	}
-	return m.acquire(ctx, n, o)
 }
 
-// acquire acquires the File of n, which o describes.
-func (m *Mount) acquire(ctx context.Context, n *node, o object) (f *writeback.File, err error) {
-	if o.key == "/" || o.gone {
+// acquireClaimed is acquire for a node whose name the caller has claimed.
+func (m *Mount) acquireClaimed(ctx context.Context, n *node) (*writeback.File, error) {
+	key, ok := m.tree.claimedKey(n)
+	if !ok {
+		return nil, syscall.ENOENT
+	}
+	for {
+		o, err := m.statKey(ctx, n, key)
+		if err != nil {
+			return nil, err
+		}
+		if f, err := m.acquireKey(key, o); f != nil || err != nil {
+			return f, err
+		}
+	}
+}
+
+// acquireKey acquires the File of key, which o describes. It returns neither a File nor an error if o
+// is outdated: between looking and acquiring, a commit may have ended and its File been dropped. To
+// start from the older version, or from none, would take our own change for somebody else's.
+func (m *Mount) acquireKey(key string, o object) (*writeback.File, error) {
+	if o.key == "/" {
 		return nil, syscall.EPERM
 	}
-	kerr := m.tree.keyed(ctx, n, func(key string) { f, err = m.acquireKey(key, o) })
-	if kerr != nil {
-		return nil, kerr
-	}
-	return f, err
-}
-
-// acquireKey acquires the File of key, which o describes, unless a directory has to be given a
-// marker first.
-func (m *Mount) acquireKey(key string, o object) (*writeback.File, error) {
-	if l, ok := m.o.Store.Local(key); o.bare && (!ok || l.File == nil) {
+	l, ok := m.o.Store.Local(key)
+	if o.bare && (!ok || l.File == nil) {
 		return m.o.Store.Create(key, m.bornAttr(o.attr), writeback.CreateMode{})
 	}
-	return m.o.Store.Acquire(key, o.ver, o.attr), nil
+	f := m.o.Store.Acquire(key, o.ver, o.attr)
+	st := f.Stat()
+	l, ok = m.o.Store.Local(key)
+	newer := ok && !l.Deleted && !l.Version.Absent() && !l.Version.Same(st.Base) && l.At.After(o.asked)
+	if !st.Dirty && (newer || st.Base.Absent() && !o.bare) {
+		f.Release()
+		return nil, nil
+	}
+	if o.attr.Known {
+		f.Confirm(o.ver, o.attr) // whoever acquired it first may not have known
+	}
+	return f, nil
 }
 
 // bornAttr completes the attributes of something made here.

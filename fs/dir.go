@@ -51,6 +51,8 @@ func (n *node) OpendirHandle(context.Context, uint32) (gofs.FileHandle, uint32, 
 // load takes the listing and our own changes. An error on any page is an error, never an empty or
 // shortened directory.
 func (d *dirHandle) load(ctx context.Context) error {
+	ctx, done := patient(ctx)
+	defer done()
 	m := d.n.m
 	key, err := m.tree.key(ctx, d.n)
 	if err != nil {
@@ -198,8 +200,10 @@ func (d *dirHandle) take() (v view, ok bool) {
 			v.file = false
 		default:
 			v.file = true
-			if l.l.Attr.Known {
-				v.mode = l.l.Attr.Mode
+			if a := l.l.Attr; l.l.File != nil {
+				v.mode = l.l.File.Stat().Attr.Mode
+			} else if a.Known {
+				v.mode = a.Mode
 			}
 		}
 	}

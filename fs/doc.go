@@ -23,4 +23,6 @@
 // claims its names instead: who needs the key of a claimed node waits for the claim to end.
 // Notifications to the kernel are sent by one goroutine that holds no lock, never from a handler:
 // the kernel waits for the page or directory that the very request may have locked.
+//
+// SEMANTICS.md says what a user may rely on, operation by operation.
 package fs

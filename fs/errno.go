@@ -26,6 +26,9 @@ var errnoTable = []struct {
 	{writeback.ErrExists, syscall.EEXIST},
 	{writeback.ErrRelayLimit, syscall.EOPNOTSUPP},
 	{writeback.ErrClosed, syscall.EIO},
+	{writeback.ErrLocked, syscall.EIO}, // these three end the start of a mount and reach no caller
+	{writeback.ErrForeign, syscall.EIO},
+	{writeback.ErrFormat, syscall.EIO},
 
 	{context.Canceled, syscall.EINTR}, // the caller was interrupted; flush and fsync never are
 	{context.DeadlineExceeded, syscall.ETIMEDOUT},
@@ -36,6 +39,7 @@ var errnoTable = []struct {
 	{cos.ErrNotModified, syscall.EIO},
 	{cos.ErrAccessDenied, syscall.EACCES},
 	{cos.ErrBadCredentials, syscall.EACCES},
+	{cos.ErrNoCredentials, syscall.EACCES},
 	{cos.ErrClockSkew, syscall.EACCES},
 	{cos.ErrExists, syscall.EEXIST},
 	{cos.ErrAppendPosition, syscall.ESTALE},
@@ -46,6 +50,7 @@ var errnoTable = []struct {
 	{cos.ErrKeyInvalid, syscall.EINVAL},
 	{cos.ErrInvalidArgument, syscall.EINVAL},
 	{cos.ErrInvalidPart, syscall.EIO},
+	{cos.ErrSourceChanged, syscall.EIO}, // our own staging file, which nobody else may touch
 	{cos.ErrThrottled, syscall.EBUSY},
 	{cos.ErrStalled, syscall.ETIMEDOUT},
 	{cos.ErrServer, syscall.EIO},
@@ -58,6 +63,10 @@ var errnoTable = []struct {
 	{cos.ErrConflict, syscall.EBUSY},
 
 	{cache.ErrBadListing, syscall.EIO},
+	{cache.ErrBodyLength, syscall.EIO},
+	{cache.ErrChecksum, syscall.EIO},
+	{cache.ErrDiskFormat, syscall.EIO},
+	{cache.ErrDiskLocked, syscall.EIO},
 	{cache.ErrClosed, syscall.EIO},
 }
 

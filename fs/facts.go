@@ -54,7 +54,27 @@ func (fs *facts) close() { fs.wg.Wait() }
 // head asks the service for key, sharing a request under way, and waits unless ctx ends first. A 404
 // is an answer, not an error.
 func (fs *facts) head(ctx context.Context, key string) (fact, time.Time, error) {
-	c := fs.start(key, nil)
+	return fs.start(key, nil).answer(ctx)
+}
+
+// headListed is head for a name that a listing shows as e. An answer about that very version that has
+// arrived since the caller looked will do.
+func (fs *facts) headListed(ctx context.Context, key string, e *cache.Entry) (fact, time.Time, error) {
+	fs.mu.Lock()
+	c := fs.calls[key]
+	f, ok := fs.of(key, e) // after looking for the call: it keeps its answer before it ends
+	fs.mu.Unlock()
+	switch {
+	case c != nil:
+		return c.answer(ctx)
+	case ok:
+		return f, f.ver.Confirmed, nil
+	}
+	return fs.head(ctx, key)
+}
+
+// answer waits for the call unless ctx ends first.
+func (c *headCall) answer(ctx context.Context) (fact, time.Time, error) {
 	if err := wait(ctx, c.done); err != nil {
 		return fact{}, time.Time{}, err
 	}
@@ -116,15 +136,15 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 			l.File.Confirm(f.ver, f.attr)
 		}
 	}
-	fs.m.o.Store.Observed(key, asked)
+	fs.m.o.Store.Observed(key, asked, f.ver, f.attr)
 	fs.heads.PutAt(key, f, asked)
 	return f, nil
 }
 
-// known returns the fact about key if it is not older than maxAge and than since.
-func (fs *facts) known(key string, maxAge time.Duration, since time.Time) (fact, time.Time, bool) {
+// known returns the fact about key if it is, by now, not older than the TTL, and not older than since.
+func (fs *facts) known(key string, since, now time.Time) (fact, time.Time, bool) {
 	f, at, ok := fs.heads.Get(key)
-	if !ok || !fs.m.young(at, maxAge) || at.Before(since) {
+	if !ok || !young(now, at, fs.m.o.MetaTTL) || at.Before(since) {
 		return fact{}, time.Time{}, false
 	}
 	return f, at, true
@@ -142,8 +162,8 @@ func (fs *facts) of(key string, e *cache.Entry) (fact, bool) {
 // belief is what single answers of the service say of key (of a directory if it ends in "/"), and
 // when they were asked for. Answers older than since do not count, and absence is believed for
 // absentAge.
-func (fs *facts) belief(key string, since time.Time, absentAge time.Duration) (belief, time.Time) {
-	f, at, ok := fs.known(key, fs.m.o.MetaTTL, since)
+func (fs *facts) belief(key string, since, now time.Time, absentAge time.Duration) (belief, time.Time) {
+	f, at, ok := fs.known(key, since, now)
 	if ok && f.found {
 		return present, at
 	}
@@ -151,12 +171,12 @@ func (fs *facts) belief(key string, since time.Time, absentAge time.Duration) (b
 		// No marker is no proof: only the prefix tells.
 		var below bool
 		below, at, ok = fs.prefixes.Get(key)
-		ok = ok && fs.m.young(at, fs.m.o.MetaTTL) && !at.Before(since)
+		ok = ok && young(now, at, fs.m.o.MetaTTL) && !at.Before(since)
 		if ok && below {
 			return present, at
 		}
 	}
-	if ok && fs.m.young(at, absentAge) {
+	if ok && young(now, at, absentAge) {
 		return absent, at
 	}
 	return unknown, time.Time{}
@@ -246,6 +266,6 @@ func (m *Mount) needsHead(key string, e *cache.Entry) bool {
 	if l, _, ok := m.dirs.Peek(key); ok && !l.HasMarker {
 		return false
 	}
-	_, _, ok := m.facts.known(key, m.o.MetaTTL, time.Time{})
+	_, _, ok := m.facts.known(key, time.Time{}, m.o.Now())
 	return !ok
 }

@@ -57,6 +57,8 @@ func (h *handle) settled() {
 // Read fills dest from off. Only the end of the file gives less: the kernel takes a short read for
 // it. A file that is gone from the service is ESTALE, not ENOENT: it was there when it was opened.
 func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	k, err := h.wb.ReadAt(ctx, dest, off)
 	if errors.Is(err, cos.ErrNotFound) {
 		err = errors.Join(writeback.ErrStale, err)

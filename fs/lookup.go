@@ -24,6 +24,8 @@ var errUnknown = errors.New("not known without asking")
 // Lookup finds name in the directory. One request's round trip at most, but for a directory's
 // attributes.
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	child, err := n.lookup(ctx, name, out, true)
 	if err != nil {
 		return nil, n.m.fail("lookup", name, err)
@@ -39,6 +41,9 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 	}
 	if errno != 0 {
 		return nil, syscall.ENOENT // nothing can have this name
+	}
+	if err := n.m.tree.settled(ctx, n, name); err != nil {
+		return nil, err
 	}
 	o, err := n.m.search(ctx, n, comp, online)
 	if err != nil {
@@ -62,13 +67,14 @@ func (m *Mount) search(ctx context.Context, dir *node, comp component, online bo
 	if checkKey(key) != 0 {
 		return object{}, syscall.ENAMETOOLONG
 	}
+	now, listing := m.o.Now(), m.peek(dirKey)
 	for try := 0; ; try++ {
-		q := m.question(dirKey, comp.seg)
+		q := m.question(dirKey, comp.seg, listing, now)
 		o, err := m.answer(ctx, dir, q, comp.hidden, online)
 		if !errors.Is(err, errUnknown) || !online || try == 2 {
 			return o, err
 		}
-		if err := m.inquire(ctx, q, comp.hidden); err != nil {
+		if listing, err = m.inquire(ctx, q, comp.hidden); err != nil {
 			return object{}, err
 		}
 	}
@@ -77,6 +83,7 @@ func (m *Mount) search(ctx context.Context, dir *node, comp component, online bo
 // question gathers what is known of one component without asking anybody.
 type question struct {
 	dirKey, key string
+	now         time.Time      // when it was put: ages count up to then, and answers since then are fresh
 	listing     *cache.Listing // of dirKey; nil if none is fresh enough
 	file, sub   *cache.Entry   // as listed, unless we changed the name after the listing
 	local       writeback.Local
@@ -85,11 +92,12 @@ type question struct {
 	hasLocalDir bool
 }
 
-func (m *Mount) question(dirKey, seg string) question {
-	q := question{dirKey: dirKey, key: dirKey + seg}
+// question asks about dirKey+seg at now, with a listing of dirKey if there is one.
+func (m *Mount) question(dirKey, seg string, l *cache.Listing, now time.Time) question {
+	q := question{dirKey: dirKey, key: dirKey + seg, now: now, listing: l}
 	q.local, q.hasLocal = m.o.Store.Local(q.key)
 	q.localDir, q.hasLocalDir = m.o.Store.Local(q.key + "/")
-	if q.listing = m.peek(dirKey); q.listing == nil {
+	if l == nil {
 		return q
 	}
 	q.file, q.sub = q.listing.Find(seg)
@@ -111,22 +119,22 @@ const (
 	absent
 )
 
-// young reports whether something is not older than age.
-func (m *Mount) young(at time.Time, age time.Duration) bool { return m.o.Now().Sub(at) <= age }
+// young reports whether something of time at is, by now, not older than age.
+func young(now, at time.Time, age time.Duration) bool { return now.Sub(at) <= age }
 
 // localBelief is what the Store says. What is in COS counts as long as a change by others may go
 // unnoticed; what is not, always.
-func (m *Mount) localBelief(l writeback.Local, ok bool) belief {
+func (m *Mount) localBelief(l writeback.Local, ok bool, now time.Time) belief {
 	switch {
 	case !ok:
 		return unknown
 	case l.File != nil:
-		if st := l.File.Stat(); st.Dirty || m.young(st.Base.Confirmed, m.o.MetaTTL) {
+		if st := l.File.Stat(); st.Dirty || young(now, st.Base.Confirmed, m.o.MetaTTL) {
 			return present
 		}
-	case l.Deleted && m.young(l.At, m.o.NegativeTTL):
+	case l.Deleted && young(now, l.At, m.o.NegativeTTL):
 		return absent
-	case !l.Deleted && m.young(l.At, m.o.MetaTTL):
+	case !l.Deleted && young(now, l.At, m.o.MetaTTL):
 		return present
 	}
 	return unknown
@@ -135,31 +143,32 @@ func (m *Mount) localBelief(l writeback.Local, ok bool) belief {
 // beliefs tells what is known of the object key and of the directory key+"/". That a listed file is
 // not a directory as well is believed as long as the file is.
 func (m *Mount) beliefs(q *question) (file, dir belief) {
-	if file = m.localBelief(q.local, q.hasLocal); file == unknown {
-		file = m.serviceBelief(q.key, q.file, q.listing, q.local.At, m.o.NegativeTTL)
+	if file = m.localBelief(q.local, q.hasLocal, q.now); file == unknown {
+		file = m.serviceBelief(q, q.key, q.file, q.local.At, m.o.NegativeTTL)
 	}
-	if dir = m.localBelief(q.localDir, q.hasLocalDir); dir != unknown {
+	if dir = m.localBelief(q.localDir, q.hasLocalDir, q.now); dir != unknown {
 		return file, dir
 	}
 	absentAge := m.o.NegativeTTL
 	if file == present {
 		absentAge = m.o.MetaTTL
 	}
-	return file, m.serviceBelief(q.key+"/", q.sub, q.listing, q.localDir.At, absentAge)
+	return file, m.serviceBelief(q, q.key+"/", q.sub, q.localDir.At, absentAge)
 }
 
-// serviceBelief is what the newest answer says of key: a single one, or listing l of its directory,
+// serviceBelief is what the newest answer says of key: a single one, or the listing of its directory,
 // which shows it as e or, if e is nil, does not. Answers older than our own change of the key, made
 // at since, do not count. Absence is believed for absentAge.
-func (m *Mount) serviceBelief(key string, e *cache.Entry, l *cache.Listing, since time.Time, absentAge time.Duration) belief {
-	b, at := m.facts.belief(key, since, absentAge)
+func (m *Mount) serviceBelief(q *question, key string, e *cache.Entry, since time.Time, absentAge time.Duration) belief {
+	l := q.listing
+	b, at := m.facts.belief(key, since, q.now, absentAge)
 	if l == nil || l.Started.Before(since) || b != unknown && at.After(l.Started) {
 		return b
 	}
 	switch {
 	case e != nil:
 		return present
-	case m.young(l.Started, absentAge):
+	case young(q.now, l.Started, absentAge):
 		return absent
 	}
 	return unknown
@@ -176,7 +185,7 @@ func (m *Mount) answer(ctx context.Context, dir *node, q question, hidden, onlin
 		return m.dirObject(ctx, dir, q, online)
 	case hidden && sub == absent, file == absent && (hidden || sub == absent):
 		return object{}, syscall.ENOENT
-	case !hidden && sub == unknown && m.localBelief(q.local, q.hasLocal) == present:
+	case !hidden && sub == unknown && m.localBelief(q.local, q.hasLocal, q.now) == present:
 		// Made or open here, when there was no directory. One that another mount makes meanwhile
 		// is seen when it is listed.
 		return m.fileObject(ctx, dir, q, online)
@@ -196,41 +205,41 @@ func (m *Mount) hasLocalChildren(prefix string) bool {
 	return false
 }
 
-// inquire asks the service about q. If the directory is known to be small, listing it anew is one
-// request that answers for all its other names, too; else HEAD and LIST go out at once.
-func (m *Mount) inquire(ctx context.Context, q question, hidden bool) error {
+// inquire asks the service about q, and returns the listing to answer it by, if any. If the directory
+// is known to be small, listing it anew is one request that answers for all its other names, too; else
+// HEAD and LIST go out at once.
+func (m *Mount) inquire(ctx context.Context, q question, hidden bool) (*cache.Listing, error) {
 	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted
-	if q.listing != nil && len(q.listing.Entries) < cos.MaxListKeys && !lagging && !hidden &&
-		!m.young(q.listing.Started, m.o.NegativeTTL) {
-		_, err := m.list(ctx, q.dirKey)
-		return err
+	listed := q.listing != nil && young(q.now, q.listing.Started, m.o.NegativeTTL)
+	if size, _, ok := m.sizes.Get(q.dirKey); ok && size < cos.MaxListKeys && !lagging && !hidden && !listed {
+		return m.list(ctx, q.dirKey)
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		_, _, err := m.facts.head(gctx, q.key)
 		return err
 	})
-	g.Go(func() error { return m.probe(gctx, q.key+"/") })
-	return g.Wait()
+	g.Go(func() error { return m.probe(gctx, q.key+"/", q.now) })
+	return q.listing, g.Wait()
 }
 
 // probe asks whether anything exists below prefix, and keeps the answer. A marker is asked for its
 // attributes at once.
-func (m *Mount) probe(ctx context.Context, prefix string) error {
+func (m *Mount) probe(ctx context.Context, prefix string, now time.Time) error {
 	asked := m.o.Now()
 	below, marker, err := m.firstBelow(ctx, prefix, 1)
 	if err != nil {
 		return err
 	}
 	if !below && !marker {
-		m.o.Store.Observed(prefix, asked)
+		m.o.Store.Observed(prefix, asked, writeback.Version{}, writeback.Attr{})
 	}
 	m.facts.prefixes.PutAt(prefix, below || marker, asked)
 	if !marker {
 		m.facts.heads.PutAt(prefix, fact{}, asked) // it would have been the first
 		return nil
 	}
-	if _, _, ok := m.facts.known(prefix, m.o.MetaTTL, time.Time{}); ok {
+	if _, _, ok := m.facts.known(prefix, time.Time{}, now); ok {
 		return nil
 	}
 	_, _, err = m.facts.head(ctx, prefix)
@@ -266,15 +275,15 @@ func (m *Mount) firstBelow(ctx context.Context, prefix string, few int) (below, 
 
 // fileObject describes the object q.key, which is present.
 func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bool) (object, error) {
-	if m.localBelief(q.local, q.hasLocal) == present {
+	if m.localBelief(q.local, q.hasLocal, q.now) == present {
 		return m.localObject(ctx, q.local, online)
 	}
-	if f, at, ok := m.facts.known(q.key, m.o.MetaTTL, q.local.At); ok && f.found &&
+	if f, at, ok := m.facts.known(q.key, q.local.At, q.now); ok && f.found &&
 		(q.listing == nil || at.After(q.listing.Started)) {
 		return m.factObject(q.key, f, at), nil
 	}
 	if q.file != nil {
-		if dir != nil {
+		if dir != nil && online {
 			m.walked(dir, q, false)
 		}
 		if f, ok := m.facts.of(q.key, q.file); ok {
@@ -284,12 +293,15 @@ func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bo
 	if !online {
 		return object{}, errUnknown
 	}
-	return m.headObject(ctx, q.key)
+	if q.file != nil {
+		return m.headObject(q.key, func() (fact, time.Time, error) { return m.facts.headListed(ctx, q.key, q.file) })
+	}
+	return m.headObject(q.key, func() (fact, time.Time, error) { return m.facts.head(ctx, q.key) })
 }
 
-// headObject asks the service for the object key.
-func (m *Mount) headObject(ctx context.Context, key string) (object, error) {
-	f, asked, err := m.facts.head(ctx, key)
+// headObject describes the object key as head says.
+func (m *Mount) headObject(key string, head func() (fact, time.Time, error)) (object, error) {
+	f, asked, err := head()
 	if err != nil {
 		return object{}, err
 	}
@@ -303,67 +315,80 @@ func (m *Mount) factObject(key string, f fact, asked time.Time) object {
 	return object{key: key, ver: f.ver, attr: f.attr, size: f.ver.Size, asked: asked}
 }
 
-// localObject describes what we made or changed. The time of a version that the service alone dated
-// must be asked for once.
+// localObject describes what we made or changed.
 func (m *Mount) localObject(ctx context.Context, l writeback.Local, online bool) (object, error) {
 	if l.File != nil {
-		o := fileObject(l.File.Stat(), m.o.Now())
-		return o, m.settleTime(ctx, &o, l.File, online)
+		return m.openObject(ctx, l.File, online)
 	}
 	if !l.Attr.Known { // moved here with its directory, unseen
 		if !online {
 			return object{}, errUnknown
 		}
-		return m.headObject(ctx, l.Key)
+		return m.headObject(l.Key, func() (fact, time.Time, error) { return m.facts.head(ctx, l.Key) })
 	}
 	o := object{key: l.Key, ver: l.Version, attr: l.Attr, size: l.Version.Size, asked: l.At, ctime: l.At}
-	return o, m.settleTime(ctx, &o, nil, online)
+	k, err := m.undated(ctx, &o, online)
+	if k.found {
+		o.ver.LastModified = k.ver.LastModified
+	}
+	return o, err
 }
 
-// settleTime finds out the mtime of an object that carries none: the Last-Modified of its version,
-// which only HEAD tells. While the object is being written there is no version to ask for.
-func (m *Mount) settleTime(ctx context.Context, o *object, f *writeback.File, online bool) error {
-	if isDirKey(o.key) || o.ver.Absent() || !o.mtime().IsZero() {
-		return nil
+// openObject describes a File in use here.
+func (m *Mount) openObject(ctx context.Context, f *writeback.File, online bool) (object, error) {
+	o := fileObject(f.Stat(), m.o.Now())
+	if o.gone {
+		return o, nil
 	}
-	k, at, ok := m.facts.known(o.key, m.o.MetaTTL, time.Time{})
+	k, err := m.undated(ctx, &o, online)
+	if k.found {
+		f.Confirm(k.ver, k.attr)
+		o = fileObject(f.Stat(), o.asked)
+	}
+	return o, err
+}
+
+// undated asks for what an object in COS does not tell here: attributes never seen, or the mtime of a
+// version that the service alone dated. The answer is found only if it is about that very version.
+func (m *Mount) undated(ctx context.Context, o *object, online bool) (fact, error) {
+	if isDirKey(o.key) || o.ver.Absent() || o.attr.Known && !o.mtime().IsZero() {
+		return fact{}, nil
+	}
+	k, at, ok := m.facts.known(o.key, time.Time{}, m.o.Now())
 	if !ok || !k.found || !k.ver.Same(o.ver) {
 		if !online {
-			return errUnknown
+			return fact{}, errUnknown
 		}
 		var err error
 		if k, at, err = m.facts.head(ctx, o.key); err != nil {
-			return err
+			return fact{}, err
 		}
 	}
 	if !k.found || !k.ver.Same(o.ver) {
-		return nil // replaced by somebody else; the next open finds out
+		return fact{}, nil // replaced by somebody else; the next open finds out
 	}
-	o.ver.LastModified, o.asked = k.ver.LastModified, at
-	if f != nil {
-		f.Confirm(k.ver, k.attr)
-	}
-	return nil
+	o.asked = at
+	return k, nil
 }
 
 // dirObject describes the directory q.key+"/", which is present.
 func (m *Mount) dirObject(ctx context.Context, parent *node, q question, online bool) (object, error) {
-	if q.sub != nil {
+	if q.sub != nil && online {
 		m.walked(parent, q, true)
 	}
-	return m.directory(ctx, q.key+"/", online)
+	return m.directory(ctx, q.key+"/", q.now, online)
 }
 
-// directory describes the directory key, known to exist.
-func (m *Mount) directory(ctx context.Context, key string, online bool) (object, error) {
+// directory describes the directory key, known to exist; what was learnt since now is fresh.
+func (m *Mount) directory(ctx context.Context, key string, now time.Time, online bool) (object, error) {
 	l, ok := m.o.Store.Local(key)
-	if m.localBelief(l, ok) == present {
+	if m.localBelief(l, ok, now) == present {
 		return m.localObject(ctx, l, online)
 	}
 	if listing, at, ok := m.dirs.Peek(key); ok && !listing.HasMarker && at.After(l.At) {
 		return m.bareDirectory(key, at), nil
 	}
-	f, at, ok := m.facts.known(key, m.o.MetaTTL, l.At)
+	f, at, ok := m.facts.known(key, l.At, now)
 	if !ok {
 		if !online {
 			return object{}, errUnknown
@@ -405,7 +430,7 @@ func (m *Mount) peek(prefix string) *cache.Listing {
 		return l
 	}
 	l, at, ok := m.born.Get(prefix)
-	if !ok || !m.young(at, m.o.MetaTTL) {
+	if !ok || !young(m.o.Now(), at, m.o.MetaTTL) {
 		return nil
 	}
 	return l
@@ -418,6 +443,8 @@ func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error)
 		return nil, err
 	}
 	m.born.Drop(prefix)
+	m.sizes.Put(prefix, len(l.Entries)+l.Hidden)
+	m.learn(l)
 	m.o.Store.Settle(prefix, l.Started, func(base string) (writeback.Version, bool) {
 		file, dir := l.Find(strings.TrimSuffix(base, "/"))
 		if isDirKey(base) {
@@ -434,11 +461,32 @@ func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error)
 	return l, nil
 }
 
+// clockSlack is how far the service's clock and ours may be apart.
+const clockSlack = 5 * time.Second
+
+// learn keeps what the Store knows of objects that this mount made and l shows in that very version.
+// The Store forgets them now, and a HEAD would tell nothing new: the listing dates the version.
+func (m *Mount) learn(l *cache.Listing) {
+	for _, local := range m.o.Store.LocalChildren(l.Prefix) {
+		if local.Deleted || local.File != nil || !local.Attr.Known || !local.At.Before(l.Started) {
+			continue
+		}
+		e, _ := l.Find(strings.TrimPrefix(local.Key, l.Prefix))
+		if e == nil || e.ETag != local.Version.ETag || e.Size != local.Version.Size ||
+			e.LastModified.After(local.At.Add(clockSlack)) {
+			continue
+		}
+		v := local.Version
+		v.LastModified = e.LastModified
+		m.facts.heads.PutAt(local.Key, fact{found: true, ver: v, attr: local.Attr}, l.Started)
+	}
+}
+
 // noteHidden counts names that no path can have, and logs the first directory that has some.
 func (m *Mount) noteHidden(prefix string, l *cache.Listing) {
 	m.hiddenOnce.Do(func() {
 		m.log.LogAttrs(m.ctx, slog.LevelWarn, "keys that no path can name are hidden",
-			slog.String("key", prefix), slog.Int("bytes", l.Hidden))
+			slog.String("key", prefix), slog.Int("len", l.Hidden))
 	})
 }
 

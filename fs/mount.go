@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type Mount struct {
 	facts  *facts
 	dirs   *cache.Dirs
 	born   *cache.Table[*cache.Listing] // empty listings of directories that were made here
+
+	sizes *cache.Table[int] // names in directories, when they were last listed or made
 
 	hiddenOnce sync.Once
 	bg         sync.WaitGroup // the notifier
@@ -61,7 +64,10 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.root = &node{m: m}
 	m.facts = newFacts(m)
 	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
-	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{TTL: o.MetaTTL, NegativeTTL: o.NegativeTTL, Now: o.Now}, m.fetchPage)
+	m.sizes = cache.NewTable[int](maxPrefixes, o.Now)
+	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
+		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
+	}, m.fetchPage)
 	return m
 }
 

@@ -22,6 +22,7 @@ func (m *Mount) free(ctx context.Context, dir *node, name string) (comp componen
 	if errno != 0 {
 		return comp, proven, errno
 	}
+	asked := m.o.Now()
 	_, err = m.search(ctx, dir, comp, true)
 	switch {
 	case err == nil:
@@ -33,7 +34,7 @@ func (m *Mount) free(ctx context.Context, dir *node, name string) (comp componen
 	if err != nil {
 		return comp, proven, err
 	}
-	q := m.question(dirKey, comp.seg)
+	q := m.question(dirKey, comp.seg, m.peek(dirKey), asked)
 	if comp.hidden {
 		// The name means an object beside a directory. Without the directory it would come back
 		// under another name.
@@ -46,7 +47,7 @@ func (m *Mount) free(ctx context.Context, dir *node, name string) (comp componen
 
 // provenAbsent is when the service last showed that the directory q.key+"/" did not exist.
 func (m *Mount) provenAbsent(q *question) time.Time {
-	b, at := m.facts.belief(q.key+"/", q.localDir.At, m.o.NegativeTTL)
+	b, at := m.facts.belief(q.key+"/", q.localDir.At, q.now, m.o.NegativeTTL)
 	if q.listing != nil && q.sub == nil && (b != absent || q.listing.Started.After(at)) {
 		return q.listing.Started
 	}
@@ -60,12 +61,15 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
+	m.sizes.Put(key, 0)
 	m.born.PutAt(key, &cache.Listing{Prefix: key, Started: proven}, proven)
 }
 
 // Mkdir makes a directory. Its marker is sent a moment later, with the attributes that are usually
 // set right after.
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	child, f, err := n.make(ctx, name, syscall.S_IFDIR|mode&^uint32(typeMask), writeback.CreateMode{Excl: true}, out)
 	if err != nil {
 		return nil, n.m.fail("mkdir", n.label()+name, err)
@@ -77,6 +81,8 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 // Mknod makes an empty file, a FIFO or a socket. Devices are refused with EPERM: a number would have
 // no meaning on another machine.
 func (n *node) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	switch mode & typeMask {
 	case 0:
 		mode |= syscall.S_IFREG
@@ -97,6 +103,8 @@ func (n *node) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse
 
 // Symlink makes a symbolic link: an object that holds the target, with the type in its mode.
 func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	if target == "" {
 		return nil, syscall.ENOENT
 	}
@@ -114,6 +122,7 @@ func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.Entry
 	}
 	o := fileObject(f.Stat(), n.m.o.Now())
 	n.m.fillEntry(out, &o)
+	child.rememberTarget(target)
 	return &child.Inode, 0
 }
 
@@ -138,19 +147,24 @@ func (m *Mount) abandon(n *node, f *writeback.File) {
 
 // Readlink returns the target of a symbolic link. The kernel keeps it until told otherwise.
 func (n *node) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	target, err := n.readTarget(ctx)
+	if errors.Is(err, syscall.ESTALE) && n.m.tree.isGone(n) {
+		// Replaced since it was looked up: the way that was begun leads where it did.
+		if old := n.rememberedTarget(); old != "" {
+			return []byte(old), 0
+		}
+	}
 	if err != nil {
 		return nil, n.m.fail("readlink", n.label(), err)
 	}
+	n.rememberTarget(string(target))
 	return target, 0
 }
 
 func (n *node) readTarget(ctx context.Context) ([]byte, error) {
-	o, err := n.m.stat(ctx, n)
-	if err != nil {
-		return nil, err
-	}
-	f, err := n.m.acquire(ctx, n, o)
+	f, err := n.m.acquire(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +195,10 @@ func (n *node) Tmpfile(context.Context, uint32, uint32, *fuse.EntryOut) (*gofs.I
 // Unlink removes a file. The object is deleted before it returns, unless somebody has the file open
 // and may still want its bytes: then at the last close.
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
-	err := n.remove(ctx, name, func(child *node, key string, o object) error {
-		return n.m.removeObject(key, o)
+	ctx, done := patient(ctx)
+	defer done()
+	err := n.remove(ctx, name, func(child *node, _ string) error {
+		return n.m.removeObject(ctx, child)
 	})
 	if err != nil {
 		return n.m.fail("unlink", n.label()+name, err)
@@ -193,21 +209,21 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 // Rmdir removes an empty directory. It asks the service, not only our view of it: other mounts' files
 // and keys that no path can name keep it from being empty.
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
-	err := n.remove(ctx, name, func(child *node, key string, o object) error {
+	ctx, done := patient(ctx)
+	defer done()
+	err := n.remove(ctx, name, func(_ *node, key string) error {
 		marker, err := n.m.emptyDir(ctx, key)
 		if err != nil {
 			return err
 		}
-		_, local := n.m.o.Store.Local(key)
-		if marker || local {
-			err = n.m.removeObject(key, o)
+		if l, ok := n.m.o.Store.Local(key); marker || ok && !l.Deleted {
+			if err := n.m.removeMarker(key); err != nil {
+				return err
+			}
 		}
-		if err == nil {
-			n.m.forgetTree(key)
-			n.m.facts.prefixes.Put(key, false)
-			n.m.facts.heads.Put(key, fact{})
-		}
-		return err
+		n.m.forgetTree(key)
+		n.m.noteRemoved(key)
+		return nil
 	})
 	if err != nil {
 		return n.m.fail("rmdir", n.label()+name, err)
@@ -216,12 +232,8 @@ func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 }
 
 // remove takes name out of the directory by calling rm while nobody can rename it.
-func (n *node) remove(ctx context.Context, name string, rm func(child *node, key string, o object) error) error {
+func (n *node) remove(ctx context.Context, name string, rm func(child *node, key string) error) error {
 	child, err := n.childNode(ctx, name)
-	if err != nil {
-		return err
-	}
-	o, err := n.m.stat(ctx, child)
 	if err != nil {
 		return err
 	}
@@ -234,7 +246,7 @@ func (n *node) remove(ctx context.Context, name string, rm func(child *node, key
 	if !ok {
 		return syscall.ENOENT
 	}
-	if err := rm(child, key, o); err != nil {
+	if err := rm(child, key); err != nil {
 		return err
 	}
 	n.m.tree.detach(child)
@@ -250,10 +262,14 @@ func (n *node) childNode(ctx context.Context, name string) (*node, error) {
 	return n.lookup(ctx, name, new(fuse.EntryOut), true)
 }
 
-// removeObject deletes key, which o describes.
-func (m *Mount) removeObject(key string, o object) error {
-	f := m.o.Store.Acquire(key, o.ver, o.attr)
+// removeObject deletes the object of n, whose name is claimed.
+func (m *Mount) removeObject(ctx context.Context, n *node) error {
+	f, err := m.acquireClaimed(ctx, n)
+	if err != nil {
+		return err
+	}
 	defer f.Release()
+	key := f.Stat().Key
 	if err := m.o.Store.Remove(f); err != nil {
 		return err
 	}
@@ -261,11 +277,27 @@ func (m *Mount) removeObject(key string, o object) error {
 	return nil
 }
 
+// removeMarker deletes the marker of the directory key, whatever its attributes are.
+func (m *Mount) removeMarker(key string) error {
+	f := m.o.Store.Acquire(key, writeback.Version{}, writeback.DefaultAttr(key, m.o.Defaults))
+	defer f.Release()
+	return m.o.Store.Remove(f)
+}
+
+// noteRemoved records that nothing is left of the directory key, which a listing may still show.
+func (m *Mount) noteRemoved(key string) {
+	m.facts.prefixes.Put(key, false)
+	m.facts.heads.Put(key, fact{})
+}
+
 // emptyDir fails with ENOTEMPTY if anything is in the directory key, and reports whether it has a
 // marker in COS.
 func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err error) {
 	if m.hasLocalChildren(key) {
 		return false, syscall.ENOTEMPTY
+	}
+	if err := m.o.Store.FlushRemovals(key); err != nil { // what was unlinked may be refused yet, and be back
+		return false, err
 	}
 	below, marker, err := m.firstBelow(ctx, key, 2)
 	if err != nil {
@@ -281,6 +313,7 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 func (m *Mount) forgetTree(key string) {
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
+	m.sizes.DropPrefix(key)
 	m.facts.dropTree(key)
 }
 
@@ -290,7 +323,7 @@ func (m *Mount) keepDirectory(ctx context.Context, key string) error {
 	if key == "" || key == m.o.Prefix {
 		return nil
 	}
-	o, err := m.directory(ctx, key, true)
+	o, err := m.directory(ctx, key, m.o.Now(), true)
 	if err != nil || !o.bare || m.hasLocalChildren(key) || m.listsChild(key) {
 		return err
 	}

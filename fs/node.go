@@ -18,12 +18,13 @@ type node struct {
 	m *Mount
 	place
 
-	mu    sync.Mutex // guards the fields below; tree.mu may be taken inside
-	file  *writeback.File
-	opens int               // handles that share file
-	pages writeback.Version // what the kernel's page cache holds; absent: nothing known
-	last  object            // as last told to the kernel, for when the name is gone
-	scan  scan              // of a directory: how its names are being asked for
+	mu     sync.Mutex // guards the fields below; tree.mu may be taken inside
+	file   *writeback.File
+	opens  int               // handles that share file
+	pages  writeback.Version // what the kernel's page cache holds; absent: nothing known
+	last   object            // as last told to the kernel, for when the name is gone
+	scan   scan              // of a directory: how its names are being asked for
+	target string            // of a symbolic link: as last read or made
 }
 
 // The interfaces of go-fuse that nodes implement. What is not here is refused by go-fuse, but for
@@ -93,6 +94,20 @@ func (n *node) remembered() object {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.last
+}
+
+// rememberTarget notes where a symbolic link leads.
+func (n *node) rememberTarget(target string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.target = target
+}
+
+// rememberedTarget returns where a symbolic link led last, "" if it was never read.
+func (n *node) rememberedTarget() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.target
 }
 
 // setPages notes which version the kernel's pages of the file are of.

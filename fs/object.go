@@ -71,19 +71,16 @@ func setTime(sec *uint64, nsec *uint32, t time.Time) {
 	*sec, *nsec = uint64(t.Unix()), uint32(t.Nanosecond())
 }
 
-// shortest is the timeout to tell the kernel instead of none, which go-fuse would replace.
-const shortest = time.Nanosecond
-
 // remaining is how long something that was true at asked may still be believed.
 func (m *Mount) remaining(asked time.Time) time.Duration {
-	return max(m.o.MetaTTL-m.o.Now().Sub(asked), shortest)
+	return max(m.o.MetaTTL-m.o.Now().Sub(asked), 0)
 }
 
 // timeouts returns how long the kernel may keep the name and the attributes of o.
 func (m *Mount) timeouts(o *object) (entry, attr time.Duration) {
 	entry = m.remaining(o.asked)
 	if o.fluid {
-		return entry, shortest
+		return entry, 0
 	}
 	return entry, entry
 }

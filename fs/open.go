@@ -15,6 +15,8 @@ import (
 // what another mount committed is seen. If the version changed, the answer is ESTALE once: the kernel
 // then looks the name up again, gets the new size, and comes back.
 func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	h, err := n.open(ctx, flags)
 	if err != nil {
 		return nil, 0, n.m.fail("open", n.label(), err)
@@ -23,17 +25,10 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32,
 }
 
 func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
-	o, err := n.m.stat(ctx, n)
-	if err != nil {
-		if errors.Is(err, syscall.ENOENT) {
-			err = syscall.ESTALE // gone meanwhile: the kernel looks again, or creates
-		}
-		return nil, err
+	f, err := n.m.acquire(ctx, n)
+	if errors.Is(err, syscall.ENOENT) {
+		err = syscall.ESTALE // gone meanwhile: the kernel looks again, or creates
 	}
-	if o.gone {
-		return nil, syscall.ESTALE
-	}
-	f, err := n.m.acquire(ctx, n, o)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +50,7 @@ func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
 // is: a conflict shows when it is committed.
 func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 	st := f.Stat()
-	if st.Base.Absent() || st.DirtyData || m.young(st.Base.Confirmed, confirmedRecently) {
+	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, confirmedRecently) {
 		return nil
 	}
 	now, _, err := m.facts.head(ctx, st.Key)
@@ -78,6 +73,8 @@ func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 // directory whose names are known it sends nothing: a file is committed when its bytes are flushed,
 // or empty at its last close.
 func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*gofs.Inode, gofs.FileHandle, uint32, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	child, h, err := n.create(ctx, name, flags, mode, out)
 	if err != nil {
 		return nil, nil, 0, n.m.fail("create", n.label()+name, err)

@@ -20,9 +20,10 @@ type Options struct {
 	// Defaults are the attributes of objects that carry none.
 	Defaults writeback.AttrDefaults
 
-	// MetaTTL is how old names and attributes may be. 0 is 60 s. Less costs requests.
+	// MetaTTL is how old names and attributes may be. 0 is 60 s; negative is no time at all. Less
+	// costs requests.
 	MetaTTL time.Duration
-	// NegativeTTL is how long a name is believed absent. 0 is 5 s.
+	// NegativeTTL is how long a name is believed absent. 0 is 5 s; negative is no time at all.
 	NegativeTTL time.Duration
 
 	ReadOnly   bool // the kernel refuses changes with EROFS
@@ -69,6 +70,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.NegativeTTL == 0 {
 		o.NegativeTTL = defaultNegativeTTL
 	}
+	o.MetaTTL, o.NegativeTTL = max(o.MetaTTL, 0), max(o.NegativeTTL, 0)
 	if o.FsName == "" {
 		o.FsName = "cosfuse"
 	}

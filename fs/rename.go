@@ -15,6 +15,8 @@ import (
 // by a copy and a deletion in COS; a directory moves key by key. It returns when COS has done it, and
 // an interrupt does not end it half way.
 func (n *node) Rename(ctx context.Context, name string, newParent gofs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+	ctx, done := patient(ctx)
+	defer done()
 	if flags&^uint32(unix.RENAME_NOREPLACE) != 0 {
 		return syscall.EINVAL // exchanging two names cannot be done in one step
 	}
@@ -30,23 +32,17 @@ func (n *node) Rename(ctx context.Context, name string, newParent gofs.InodeEmbe
 
 // move is a rename that has been looked at.
 type move struct {
-	n       *node
-	o       object // what n is
-	from    *node  // directory
-	to      *node  // directory
-	name    string // new one
-	comp    component
-	target  *node // what is replaced; nil if nothing
-	targetO object
+	n      *node
+	to     *node  // directory
+	name   string // new one
+	comp   component
+	target *node // what is replaced; nil if nothing
 }
 
 func (n *node) rename(ctx context.Context, name string, to *node, newName string, flags uint32) error {
-	mv := move{from: n, to: to, name: newName}
+	mv := move{to: to, name: newName}
 	var err error
 	if mv.n, err = n.childNode(ctx, name); err != nil {
-		return err
-	}
-	if mv.o, err = n.m.stat(ctx, mv.n); err != nil {
 		return err
 	}
 	if err := n.m.findTarget(ctx, &mv); err != nil {
@@ -80,9 +76,6 @@ func (m *Mount) findTarget(ctx context.Context, mv *move) error {
 	if mv.target, err = mv.to.childNode(ctx, mv.name); err != nil {
 		return err
 	}
-	if mv.targetO, err = m.stat(ctx, mv.target); err != nil {
-		return err
-	}
 	switch {
 	case mv.n.IsDir() && !mv.target.IsDir():
 		return syscall.ENOTDIR
@@ -112,7 +105,7 @@ func (m *Mount) carryOut(ctx context.Context, mv *move) error {
 	if mv.n.IsDir() {
 		err = m.renameDir(ctx, mv, src, dst)
 	} else {
-		err = m.renameFile(mv, src, dst)
+		err = m.renameFile(ctx, mv, src, dst)
 	}
 	if err != nil {
 		return err
@@ -121,8 +114,11 @@ func (m *Mount) carryOut(ctx context.Context, mv *move) error {
 	return m.keepDirectory(ctx, srcDir)
 }
 
-func (m *Mount) renameFile(mv *move, src, dst string) error {
-	f := m.o.Store.Acquire(src, mv.o.ver, mv.o.attr)
+func (m *Mount) renameFile(ctx context.Context, mv *move, src, dst string) error {
+	f, err := m.acquireClaimed(ctx, mv.n)
+	if err != nil {
+		return err
+	}
 	defer f.Release()
 	if err := m.o.Store.Rename(f, dst, mv.target != nil); err != nil {
 		return err
@@ -147,8 +143,7 @@ func (m *Mount) renameDir(ctx context.Context, mv *move, src, dst string) error 
 	// The listing of the old place shows a prefix that lives by its names alone until it is asked
 	// for again.
 	m.dirs.Drop(srcDir)
-	m.facts.prefixes.Put(src, false)
-	m.facts.heads.Put(src, fact{})
+	m.noteRemoved(src)
 	m.facts.prefixes.Put(dst, true)
 	return nil
 }

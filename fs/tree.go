@@ -177,6 +177,24 @@ func (t *tree) childLocked(dir *node, name string) *node {
 	return n
 }
 
+// settled waits, unless ctx ends first, until nobody is changing what name in dir stands for. A lookup
+// that did not wait would hand out a node that is about to be replaced, for an open that would then
+// fail.
+func (t *tree) settled(ctx context.Context, dir *node, name string) error {
+	for {
+		t.mu.RLock()
+		n, idle := dir.children[name], t.idle
+		busy := n != nil && n.claimed
+		t.mu.RUnlock()
+		if !busy {
+			return nil
+		}
+		if err := wait(ctx, idle); err != nil {
+			return err
+		}
+	}
+}
+
 // enter returns the node called name in dir, making one if there is none of this type. A node of
 // another type loses its name: somebody replaced the object.
 func (t *tree) enter(ctx context.Context, dir *node, name string, comp component, mode uint32) *node {
@@ -248,6 +266,7 @@ func (t *tree) move(n, dir *node, name string, comp component) {
 func (t *tree) forget(n *node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	//lint:ignore SA1019 this is called by OnForget, and asks whether it still holds
 	if n.Forgotten() {
 		n.leaveLocked()
 	}

@@ -24,6 +24,8 @@ func (n *node) Getxattr(ctx context.Context, attr string, dest []byte) (uint32, 
 	if !strings.HasPrefix(attr, userPrefix) {
 		return 0, syscall.ENODATA
 	}
+	ctx, done := patient(ctx)
+	defer done()
 	o, err := n.m.stat(ctx, n)
 	if err != nil {
 		return 0, n.m.fail("getxattr", n.label(), err)
@@ -45,6 +47,8 @@ func fillXattr(dest, value []byte) (uint32, syscall.Errno) {
 
 // Listxattr lists the attributes in the order of their names.
 func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errno) {
+	ctx, done := patient(ctx)
+	defer done()
 	o, err := n.m.stat(ctx, n)
 	if err != nil {
 		return 0, n.m.fail("listxattr", n.label(), err)
@@ -92,7 +96,9 @@ func (n *node) Removexattr(ctx context.Context, attr string) syscall.Errno {
 
 // changeXattrs changes a copy of the attributes and, if change agrees, sets it.
 func (n *node) changeXattrs(ctx context.Context, op string, change func(map[string][]byte) error) syscall.Errno {
-	f, err := n.m.writable(ctx, n)
+	ctx, done := patient(ctx)
+	defer done()
+	f, err := n.m.acquire(ctx, n)
 	if err != nil {
 		return n.m.fail(op, n.label(), err)
 	}

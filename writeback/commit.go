@@ -63,6 +63,9 @@ const tailMoves = 100
 // commitInTurn is commit for a caller that has the turn.
 func (f *File) commitInTurn(need func() bool) error {
 	for range tailMoves {
+		if err := f.waitLate(need); err != nil {
+			return err
+		}
 		f.mu.Lock()
 		if !need() {
 			defer f.mu.Unlock()
@@ -76,10 +79,14 @@ func (f *File) commitInTurn(need func() bool) error {
 			continue
 		}
 		c := f.freezeLocked()
+		c.early = f.takeEarlyLocked()
 		f.mu.Unlock()
+		f.s.Failpoint(fpCommitFrozen)
 		start := f.s.now()
 		r, err := c.publish(f.s.ctx)
+		f.s.Failpoint(fpCommitPublished)
 		f.thaw(c, r, err)
+		f.s.Failpoint(fpCommitAdopted)
 		if errors.Is(err, errTailMoved) {
 			continue
 		}
@@ -94,6 +101,17 @@ func (f *File) commitInTurn(need func() bool) error {
 	return fmt.Errorf("commit %q: %w: the end kept moving", f.Stat().Key, ErrConflict)
 }
 
+// waitLate waits for the key if there is something to commit.
+func (f *File) waitLate(need func() bool) error {
+	f.mu.Lock()
+	key, needed := f.key, need()
+	f.mu.Unlock()
+	if !needed {
+		return nil
+	}
+	return f.s.late.wait(f.s.ctx, []string{key}, nil)
+}
+
 // snapshot is one state of a File, frozen for a commit. It reads as that state while the File goes on.
 type snapshot struct {
 	f      *File
@@ -105,6 +123,7 @@ type snapshot struct {
 	ext    extent.Map
 	stage  map[uint32]*staging
 	reader *baseReader
+	early  *early // an upload to complete, or to abort
 
 	fresh, shadows, never            bool
 	create                           CreateMode
@@ -156,6 +175,11 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 		f.appendOnly = f.appendOnly && c.appendOnly
 		f.dirtyAttr = f.dirtyAttr || c.dirtyAttr
 		f.failedLocked(err)
+		if c.early != nil {
+			if kerr := f.keepUploadLocked(c.early); kerr != nil {
+				f.s.Logger.Error("an upload that holds the only copy of some bytes is not recorded", "ino", f.ino, "key", f.key, "upload_id", c.early.id, "err", kerr)
+			}
+		}
 		return
 	}
 	if f.unlinked {
@@ -165,12 +189,14 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
 	e := f.s.names.get(f.key)
+	e.aclKnown = f.aclKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
 	f.s.mu.Unlock()
 	if replaced {
 		f.s.forgetRemoval(f.key)
 	}
+	f.s.removals.void(f.key)
 	if err := f.settleJournalLocked(); err != nil {
 		f.s.Logger.Error("journal not brought up to date after a commit", "ino", f.ino, "key", f.key, "err", err)
 	}
@@ -278,6 +304,8 @@ func (c *snapshot) readPiece(p []byte, e extent.Extent) error {
 		return nil
 	case extent.Staged:
 		return c.stage[e.Src].readAt(p, e.SrcOff)
+	case extent.Sent:
+		return errPunched(c.key)
 	}
 	return readFull(c.ctx, c.reader, p, e.SrcOff)
 }

@@ -141,6 +141,7 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 		takeACL(&o.Headers, k)
 	}
 	r, err := s.Client.Copy(ctx, key, o)
+	s.Failpoint(fpCopySent)
 	switch {
 	case errors.Is(err, cos.ErrInvalidState) && c.base.Appendable:
 		s.refuseCopy(c.base)

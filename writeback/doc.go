@@ -18,6 +18,8 @@
 // last commit commits nothing; (4) a commit derived from a base that somebody else replaced fails
 // with ErrConflict and keeps the local bytes.
 //
+// Options.Failpoint is called between the steps that a crash could separate; failpoint.go names them.
+//
 // All methods are safe for concurrent use. No lock is held over a network call. Lock order: Store.mu
 // after File.mu is never taken the other way round: File.mu -> Store.mu.
 package writeback

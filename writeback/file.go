@@ -50,6 +50,8 @@ type File struct {
 	volatile   bool             // something changed since that record
 	acked      bool             // bytes were acknowledged and are not in COS: background mode
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
+	early      *early           // parts that are sent while the file is written; nil if none
+	earlyTry   int64            // size at which to ask next whether to begin
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
 	unsynced   []span
 	deltaSeq   uint64
@@ -189,13 +191,14 @@ func (f *File) SetAttr(change func(*Attr) error) error {
 func (f *File) Truncate(ctx context.Context, size int64) error {
 	f.mu.Lock()
 	f.truncateLocked(size)
+	if f.s.Background && !f.unlinked {
+		defer f.mu.Unlock()
+		return f.acknowledgeLocked()
+	}
 	open := f.handles > 0
 	f.mu.Unlock()
-	switch {
-	case open:
+	if open {
 		return nil
-	case f.s.Background:
-		return f.acknowledge()
 	}
 	return f.Fsync(ctx)
 }
@@ -211,6 +214,7 @@ func (f *File) truncateLocked(size int64) {
 		f.dirtyAttr = true // the time alone
 		return
 	}
+	f.unsendLocked(size, max(size, f.size))
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
@@ -284,6 +288,12 @@ func (f *File) seedCacheLocked() {
 // discard lets go of what f holds on disk, for the end of the Store. What the journal refers to stays.
 func (f *File) discard() {
 	f.mu.Lock()
+	e := f.takeEarlyLocked()
+	f.mu.Unlock()
+	if e != nil {
+		e.wg.Wait() // its parts end with the Store; the next mount aborts the upload
+	}
+	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeReaderLocked()
 	if !f.journalled {
@@ -314,6 +324,8 @@ func (f *File) dropStagingLocked() {
 
 // removeStaging deletes one staging file. Failing to do so loses disk space, not data.
 func (f *File) removeStaging(g *staging) {
+	f.s.budget.give(g.bytes)
+	g.bytes = 0
 	if err := g.remove(); err != nil {
 		f.s.Logger.Warn("staging file not removed", "ino", f.ino, "err", err)
 	}

@@ -19,13 +19,14 @@ type Local struct {
 
 // name is the Store's knowledge of one key.
 type name struct {
-	file    *File // in use or dirty at this key; nil otherwise
-	doomed  *File // unlinked but still read: its object stays at this key until its last close
-	changed bool  // what follows is knowledge of ours: the listing may lag behind it
-	deleted bool
-	version Version
-	attr    Attr
-	at      time.Time
+	file     *File // in use or dirty at this key; nil otherwise
+	doomed   *File // unlinked but still read: its object stays at this key until its last close
+	changed  bool  // what follows is knowledge of ours: the listing may lag behind it
+	deleted  bool
+	version  Version
+	attr     Attr
+	at       time.Time
+	aclKnown bool // attr.Headers has the object's ACL
 }
 
 // names is what the Store knows, by directory and then by the last component (with "/" for
@@ -99,11 +100,27 @@ func (e *name) local(key string) Local {
 func (s *Store) Local(key string) (l Local, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.names.get(key)
-	if e == nil || e.file == nil && !e.changed {
-		return Local{}, false
+	if e := s.names.get(key); e != nil {
+		return s.localOfLocked(key, e)
 	}
-	return e.local(key), true
+	return Local{}, false
+}
+
+// localOfLocked describes what e says of key. A name whose deletion was acknowledged and is not made yet is
+// deleted as of now, whatever the service shows.
+func (s *Store) localOfLocked(key string, e *name) (l Local, ok bool) {
+	switch {
+	case e.file != nil:
+		return e.local(key), true
+	case s.goingLocked(key, e):
+		return Local{Key: key, Deleted: true, At: s.now()}, true
+	}
+	return e.local(key), e.changed
+}
+
+// goingLocked reports whether key was deleted here and the deletion waits.
+func (s *Store) goingLocked(key string, e *name) bool {
+	return e.doomed != nil || s.removals.waits(key)
 }
 
 // LocalChildren returns what the Store knows of the names directly in the directory prefix ("" or
@@ -113,8 +130,8 @@ func (s *Store) LocalChildren(prefix string) []Local {
 	defer s.mu.Unlock()
 	var out []Local
 	for base, e := range s.names[prefix] {
-		if e.file != nil || e.changed {
-			out = append(out, e.local(prefix+base))
+		if l, ok := s.localOfLocked(prefix+base, e); ok {
+			out = append(out, l)
 		}
 	}
 	slices.SortFunc(out, func(a, b Local) int { return cmp.Compare(a.Key, b.Key) })
@@ -128,7 +145,7 @@ func (s *Store) Settle(prefix string, started time.Time, shows func(base string)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for base, e := range s.names[prefix] {
-		if !e.changed || e.file != nil || !e.at.Before(started) {
+		if !e.changed || e.file != nil || !e.at.Before(started) || s.goingLocked(prefix+base, e) {
 			continue
 		}
 		if v, ok := shows(base); e.settledBy(isDirKey(base), v, ok) {
@@ -156,14 +173,20 @@ func (e *name) settledBy(dir bool, v Version, ok bool) bool {
 // than our change is believed to be.
 const clockSlack = 5 * time.Second
 
-// Observed tells the Store that the service answered a HEAD of key which began at asked: what we knew
-// from an earlier change of ours is superseded.
-func (s *Store) Observed(key string, asked time.Time) {
+// Observed tells the Store that the service answered a HEAD of key, which began at asked, with version v
+// (absent: there is none). What we knew from an earlier change of ours is superseded, but that there is
+// such a name goes on to be laid over listings: one may be older than the answer.
+func (s *Store) Observed(key string, asked time.Time, v Version, a Attr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.names.get(key); e != nil && e.changed && e.at.Before(asked) {
+	e := s.names.get(key)
+	switch {
+	case e == nil || !e.changed || !e.at.Before(asked) || s.goingLocked(key, e):
+	case v.Absent():
 		e.changed = false
 		s.names.drop(key)
+	default:
+		e.deleted, e.version, e.attr = false, v, a
 	}
 }
 
@@ -180,7 +203,7 @@ func (s *Store) recordDeletedLocked(key string, v Version) {
 func (s *Store) changeLocked(key string, v Version, a Attr, deleted bool) {
 	e := s.names.at(key)
 	e.changed, e.deleted = true, deleted
-	e.version, e.attr, e.at = v, a, s.now()
+	e.version, e.attr, e.at, e.aclKnown = v, a, s.now(), false
 	s.recent = append(s.recent, recentChange{key: key, at: e.at})
 	s.forgetOldLocked()
 }
@@ -207,7 +230,7 @@ func (s *Store) forgetOldLocked() {
 			return
 		}
 		s.recent = s.recent[1:]
-		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) {
+		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) && !s.goingLocked(r.key, e) {
 			e.changed = false
 			s.names.drop(r.key)
 		}

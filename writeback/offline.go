@@ -124,7 +124,7 @@ func OpenOffline(ctx context.Context, o Options) (*Offline, error) {
 	o.Prefix = id.Prefix
 	s := &Store{Options: o.withDefaults(), names: make(names), parked: make(map[uint64]*File), journal: j}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.lazy = newLazyQueue(s)
+	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
 	s.lazy.stop() // it takes nothing any more: only what is asked for is committed
 	off := &Offline{s}
 	st, err := j.Load()

@@ -24,6 +24,17 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 	if err := c.beginAttempt(plan); err != nil {
 		return result{}, err
 	}
+	s.Failpoint(fpCommitAttempt)
+	if c.early != nil {
+		if c.early.usable(c, plan) {
+			return c.publishEarly(ctx)
+		}
+		if c.ext.Any(isSent) {
+			return result{}, errPunched(c.key)
+		}
+		s.dropEarly(ctx, c.early)
+		c.early = nil
+	}
 	switch plan {
 	case planAttr:
 		return c.publishAttr(ctx)
@@ -147,6 +158,7 @@ func (c *snapshot) publishAppend(ctx context.Context) (result, error) {
 	at := c.base.Size
 	body := io.NewSectionReader(c, at, c.size-at)
 	r, err := c.f.s.Client.Append(ctx, c.key, at, body, c.size-at, &cos.AppendOptions{Headers: h})
+	c.f.s.Failpoint(fpAppendSent)
 	switch {
 	case errors.Is(err, cos.ErrAppendPosition), errors.Is(err, cos.ErrNotAppendable), errors.Is(err, cos.ErrInvalidState):
 		return result{}, c.moveTail(ctx, err)
@@ -182,6 +194,7 @@ func (c *snapshot) moveTail(ctx context.Context, cause error) error {
 	if !c.f.moveTail(c, VersionOf(i, c.f.s.now())) {
 		return fmt.Errorf("%w: %q: %w", ErrConflict, c.key, cause)
 	}
+	c.f.s.Failpoint(fpAppendMoved)
 	c.f.s.Changed(c.key)
 	return errTailMoved
 }
@@ -229,15 +242,19 @@ func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, 
 	if err != nil {
 		return nil, err
 	}
+	c.f.s.Failpoint(fpUploadInitiated)
 	done, err := []cos.Part(nil), c.f.s.recordUpload(key, id, c.f.ino)
+	c.f.s.Failpoint(fpUploadRecorded)
 	if err == nil {
-		done, err = c.sendParts(ctx, key, id, parts)
+		done, err = c.sendParts(ctx, key, id, parts, nil)
 	}
+	c.f.s.Failpoint(fpUploadSent)
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}
 		o.CRC64, o.HasCRC64 = combineCRC(done)
 		var r *cos.PutResult
 		if r, err = cl.CompleteMultipart(ctx, key, id, done, o); err == nil {
+			c.f.s.Failpoint(fpUploadCompleted)
 			c.f.s.forgetUpload(id)
 			return r, nil
 		}
@@ -252,20 +269,30 @@ func (s *Store) abort(ctx context.Context, key, id string) {
 		s.Logger.Warn("upload not aborted; the next mount tries again", "key", key, "upload_id", id, "err", err)
 		return
 	}
+	s.Failpoint(fpUploadAborted)
 	s.forgetUpload(id)
 }
 
-// sendParts uploads and copies the parts, several at a time. The first failure stops the rest.
-func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []plannedPart) ([]cos.Part, error) {
+// sendParts uploads and copies the parts, several at a time, but for those that have sent already. The
+// first failure stops the rest.
+func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []plannedPart, have *early) ([]cos.Part, error) {
 	done := make([]cos.Part, len(parts))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.f.s.PartThreads)
 	for i, p := range parts {
+		if have != nil {
+			if q, ok := have.sent(p); ok {
+				done[i] = q
+				c.f.sent.Add(q.Size)
+				continue
+			}
+		}
 		g.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			done[i], err = c.sendPart(ctx, key, id, p)
+			c.f.s.Failpoint(fpUploadPart)
 			return err
 		})
 	}

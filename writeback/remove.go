@@ -10,8 +10,9 @@ import (
 )
 
 // Remove takes f's name away, as unlink(2) or rmdir(2) (the caller knows that the directory is empty). An
-// object is deleted before Remove returns, but if the file is open and its bytes are only in COS the
-// deletion waits for the last close. A file never committed costs no request.
+// object is deleted before Remove returns, or with others a moment later if it is not the first in its
+// directory; but if the file is open and its bytes are only in COS the deletion waits for the last close.
+// A file never committed costs no request.
 func (s *Store) Remove(f *File) error {
 	t, err := f.enter()
 	if err != nil {
@@ -23,17 +24,29 @@ func (s *Store) Remove(f *File) error {
 	inCOS := !base.Absent() || f.shadows || isDirKey(key) && !f.neverCommitted
 	wait := inCOS && f.handles > 0 && f.ext.Any(func(e extent.Extent) bool { return e.Kind == extent.Base })
 	f.mu.Unlock()
-	if inCOS && wait {
+	later := inCOS && !wait && (s.late.left([]string{key}, nil) > 0 || s.removals.burst(key))
+	if wait || later {
 		if err := s.recordRemoval(key, base); err != nil {
 			return err
 		}
 	}
-	if inCOS && !wait {
+	s.Failpoint(fpRemoveRecorded)
+	if inCOS && !wait && !later {
 		if err := s.Client.Delete(s.ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
 			return fmt.Errorf("delete %q: %w", key, err)
 		}
+		s.removals.confirmed(key)
 	}
+	s.Failpoint(fpRemoveDeleted)
 	f.detach(key, base, inCOS, wait)
+	s.Failpoint(fpRemoveDetached)
+	f.mu.Lock()
+	e := f.takeEarlyLocked()
+	f.mu.Unlock()
+	s.dropEarly(s.ctx, e)
+	if later {
+		s.removals.add(key, base)
+	}
 	return nil
 }
 
@@ -92,7 +105,11 @@ func (f *File) deleteDoomed() error {
 	if !mine {
 		return nil
 	}
+	if err := s.late.wait(s.ctx, []string{key}, nil); err != nil {
+		return err
+	}
 	err = s.Client.Delete(s.ctx, key, nil)
+	s.Failpoint(fpDoomedDeleted)
 	if errors.Is(err, cos.ErrNotFound) {
 		err = nil
 	}

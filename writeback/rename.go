@@ -26,7 +26,10 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 			t.done()
 			continue
 		}
-		err := s.renameInTurn(f, src, dst, replaces)
+		err := s.late.wait(s.ctx, []string{src, dst}, nil)
+		if err == nil {
+			err = s.renameInTurn(f, src, dst, replaces)
+		}
 		t.done()
 		return err
 	}
@@ -35,15 +38,24 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 // renameInTurn renames with the turn on both keys.
 func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	f.mu.Lock()
+	if f.ext.Any(isSent) { // its upload is to this key: complete it first
+		f.mu.Unlock()
+		if err := f.commitInTurn(func() bool { return !f.unlinked }); err != nil {
+			return err
+		}
+		f.mu.Lock()
+	}
 	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
 		defer f.mu.Unlock()
 		f.fresh, f.shadows = false, replaces
 		s.moveName(f, src, dst, Version{})
+		s.Failpoint(fpRenameMoved)
 		return f.rejournalLocked()
 	}
 	c := f.freezeLocked()
 	f.mu.Unlock()
 	r, err := s.copyFrozen(c, dst)
+	s.Failpoint(fpRenameCopied)
 	if err != nil {
 		f.unfreeze(c, false)
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
@@ -55,6 +67,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		s.mu.Unlock()
 		return fmt.Errorf("rename %q to %q: copied, but the old name remains: %w", src, dst, err)
 	}
+	s.Failpoint(fpRenameDeleted)
 	f.unfreeze(c, true)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,6 +77,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		f.attr = r.attr
 	}
 	s.moveName(f, src, dst, c.base)
+	s.Failpoint(fpRenameMoved)
 	return f.rejournalLocked()
 }
 
@@ -132,8 +146,11 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	if !f.base.Absent() {
 		s.recordLocked(dst, f.base, f.attr)
 	}
-	f.shadows = f.shadows || f.base.Absent() && d.doomed != nil
+	f.shadows = f.shadows || f.base.Absent() && (d.doomed != nil || s.removals.waits(dst))
 	s.mu.Unlock()
+	if !f.base.Absent() {
+		s.removals.void(dst)
+	}
 	if old != nil && old != f {
 		old.orphan()
 	}
@@ -167,11 +184,17 @@ func (s *Store) RenameTree(src, dst string) error {
 // never undone, and what is under its new name already is not copied again.
 func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	src, dst := r.Src, r.Dst
+	if err := errors.Join(s.removals.flush(src), s.removals.flush(dst)); err != nil {
+		return fmt.Errorf("rename %q: %w", src, err)
+	}
 	t := s.turns.enter(nil, []string{src, dst})
 	if err := t.wait(s.ctx); err != nil {
 		return ErrClosed
 	}
 	defer t.done()
+	if err := s.late.wait(s.ctx, nil, []string{src, dst}); err != nil {
+		return err
+	}
 	objects, err := s.listTree(src)
 	if err != nil {
 		return fmt.Errorf("rename %q: %w", src, err)
@@ -186,6 +209,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	if err := b.Commit(journal.Sync); err != nil {
 		return fmt.Errorf("journal: %w", stagingError(err))
 	}
+	s.Failpoint(fpTreeRecorded)
 	var have []cos.ListEntry
 	if resumed {
 		if have, err = s.listTree(dst); err != nil {
@@ -205,7 +229,9 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	for i, o := range objects {
 		keys[i] = o.Key
 	}
+	s.Failpoint(fpTreeCopied)
 	failed, err := s.Client.DeleteMany(s.ctx, keys)
+	s.Failpoint(fpTreeDeleted)
 	if len(failed) > 0 && len(failed) == len(keys) && !resumed { // not ours to delete: nothing is gone yet
 		s.undoCopies(copies, objects, src, dst)
 		s.forgetRename(r.ID)
@@ -215,6 +241,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		s.Logger.Error("a renamed directory left old names behind in the bucket", "key", src, "len", len(failed), "err", err)
 	}
 	s.moveTree(src, dst, objects, copies)
+	s.Failpoint(fpTreeMoved)
 	if err == nil && len(failed) == 0 {
 		s.forgetRename(r.ID)
 	}
@@ -252,7 +279,7 @@ func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
 	defer s.mu.Unlock()
 	for _, key := range s.names.below(prefix) {
 		switch e := s.names.get(key); {
-		case e.changed && e.deleted:
+		case e.changed && e.deleted, s.goingLocked(key, e):
 			delete(byKey, key)
 		case e.changed && byKey[key].ETag != e.version.ETag:
 			byKey[key] = cos.ListEntry{Key: key, Size: e.version.Size, ETag: e.version.ETag, StorageClass: e.attr.Headers.StorageClass}
@@ -286,6 +313,7 @@ func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Vers
 				return err
 			}
 			v, err := s.copyListed(o, dst+o.Key[len(src):])
+			s.Failpoint(fpTreeCopy)
 			out[i] = v
 			if err != nil {
 				return fmt.Errorf("copy %q: %w", o.Key, err)
@@ -314,7 +342,15 @@ func (s *Store) copyListed(o cos.ListEntry, to string) (Version, error) {
 	f.mu.Unlock()
 	r, err := s.copyFrozen(c, to)
 	f.unfreeze(c, err == nil)
-	return r.v, err
+	if err != nil {
+		return Version{}, err
+	}
+	s.mu.Lock()
+	if e := s.names.get(o.Key); e != nil && e.changed && !e.deleted {
+		e.attr = r.attr // what waited to be sent went along
+	}
+	s.mu.Unlock()
+	return r.v, nil
 }
 
 // copyFrozen copies c's base to the key to. An object that may refuse to be copied is looked at first:

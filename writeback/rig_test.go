@@ -48,6 +48,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	r := &rig{t: t, srv: srv}
 	t.Cleanup(func() {
+		srv.SetRules(nil) // nothing stalls for ever
 		if err := errors.Join(l.Close(t.Context()), srv.Close()); err != nil && !errors.Is(err, t.Context().Err()) {
 			t.Error(err)
 		}
@@ -73,7 +74,7 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	o := Options{Client: r.client, Blocks: blocks, Dir: r.t.TempDir(), AttrDelay: time.Hour}
+	o := Options{Client: r.client, Blocks: blocks, Dir: r.t.TempDir(), AttrDelay: time.Hour, SettleTime: 100 * time.Millisecond}
 	for _, c := range change {
 		c(&o)
 	}
@@ -84,6 +85,7 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 	r.t.Cleanup(func() {
 		s.cancel() // no more commits: what a test leaves dirty stays so
 		s.lazy.stop()
+		s.removals.wg.Wait()
 		for _, f := range s.allFilesLocked() {
 			f.discard()
 		}

@@ -19,6 +19,7 @@ func (f *File) settleAttempt(ctx context.Context) error {
 	key, base, a := f.key, f.base, *f.attempt
 	f.mu.Unlock()
 	i, err := f.s.Client.Head(ctx, key, nil)
+	f.s.Failpoint(fpSettleAsked)
 	switch {
 	case errors.Is(err, cos.ErrNotFound):
 		return f.resolveAttempt(nil, Attr{}) // an object that vanished is for the commit to find out

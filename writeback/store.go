@@ -37,12 +37,18 @@ type Options struct {
 	PartThreads        int           // parts of one upload in flight; 0 = 8
 	AttrDelay          time.Duration // how long attributes and directory markers wait for more of them; 0 = 1 s
 	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB
+	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
+	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
 	IgnoreACL          bool          // do not ask for an object's ACL before copying it: copies then get the bucket's
 
 	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
 	// block and must not call the Store. nil = nobody cares.
 	Changed func(key string)
+
+	// Failpoint is called with the name of each step that changes what a crash would leave; see failpoint.go.
+	// Tests end the process in it. nil = not called.
+	Failpoint func(name string)
 }
 
 // withDefaults fills in what zero means.
@@ -56,9 +62,13 @@ func (o Options) withDefaults() Options {
 	if o.Changed == nil {
 		o.Changed = func(string) {}
 	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
+	}
 	o.MultipartThreshold = cmp.Or(o.MultipartThreshold, 20<<20)
 	o.PartThreads = cmp.Or(o.PartThreads, 8)
 	o.AttrDelay = cmp.Or(o.AttrDelay, time.Second)
+	o.SettleTime = cmp.Or(o.SettleTime, 10*time.Second)
 	o.RelayLimit = cmp.Or(o.RelayLimit, 1<<30)
 	o.CommitThreads = cmp.Or(o.CommitThreads, 8)
 	return o
@@ -71,7 +81,10 @@ type Store struct {
 	cancel   context.CancelFunc
 	turns    turns
 	lazy     *lazyQueue
+	removals *removals
 	refused  refusals
+	late     late
+	budget   budget
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
 
@@ -89,7 +102,10 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Store{Options: o, ctx: ctx, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
+	s := &Store{Options: o, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
+	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.budget.limit = o.StagingBytes
+	s.late.settle, s.late.now = o.SettleTime, s.now
 	if err := os.MkdirAll(s.stagingDir(), 0o700); err != nil {
 		cancel()
 		return nil, fmt.Errorf("create staging directory: %w", err)
@@ -114,14 +130,17 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	s.Failpoint(fpRecoverLoaded)
 	if err := s.replay(st); err != nil {
 		return err
 	}
+	s.Failpoint(fpRecoverReplayed)
 	n, err := s.sweepStaging()
 	if err != nil {
 		return fmt.Errorf("clear staging directory: %w", err)
 	}
-	s.lazy = newLazyQueue(s)
+	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
+	s.removals.start()
 	if !st.Empty() || n > 0 {
 		s.finish(st)
 		r := s.recovery
@@ -139,6 +158,7 @@ func (s *Store) now() time.Time { return s.Options.Now() }
 // Close commits everything that is dirty, waits for it, and ends the Store. The error joins what could
 // not be committed. It ends early, with an error, when ctx does.
 func (s *Store) Close(ctx context.Context) error {
+	defer s.removals.wg.Wait()
 	s.lazy.stop()
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
@@ -156,15 +176,16 @@ func (s *Store) Close(ctx context.Context) error {
 
 // Sync commits everything dirty at or below prefix and waits. The error joins all failures.
 func (s *Store) Sync(ctx context.Context, prefix string) error {
-	return s.syncFiles(ctx, func(string) bool { return true }, prefix)
+	return errors.Join(s.syncFiles(ctx, func(string) bool { return true }, prefix), s.FlushRemovals(prefix))
 }
 
 // SyncDir commits what is dirty directly in the directory prefix, and its own marker, as fsync(2) of a
 // directory promises for its names.
 func (s *Store) SyncDir(ctx context.Context, prefix string) error {
-	return s.syncFiles(ctx, func(key string) bool {
+	err := s.syncFiles(ctx, func(key string) bool {
 		return key == prefix || !strings.Contains(strings.TrimSuffix(key[len(prefix):], "/"), "/")
 	}, prefix)
+	return errors.Join(err, s.FlushRemovals(prefix))
 }
 
 // syncFiles commits the dirty files below prefix that match.
@@ -252,8 +273,8 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	a.Known = true
 	f := s.newFileLocked(key, a)
 	f.aclKnown = true
-	f.create, f.fresh = m, e.doomed == nil
-	f.shadows = e.doomed != nil
+	f.shadows = e.doomed != nil || s.removals.waits(key)
+	f.create, f.fresh = m, !f.shadows
 	f.neverCommitted, f.appendOnly = true, true
 	e.file = f
 	return f, nil
@@ -271,6 +292,10 @@ func (s *Store) Acquire(key string, v Version, a Attr) *File {
 	}
 	f := s.newFileLocked(key, a)
 	f.setBase(v)
+	if e.changed && !e.deleted && e.version.Same(v) && e.aclKnown { // made here: the ACL is what we sent
+		takeACL(&f.attr.Headers, e.attr.Headers)
+		f.aclKnown = true
+	}
 	e.file = f
 	return f
 }

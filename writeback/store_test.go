@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cosfuse/cos"
+	"cosfuse/cos/cosserver"
 )
 
 // TestEchoCostsOneRequest runs the calls of `echo x > new`: a FLUSH comes before anything is written.
@@ -384,6 +385,9 @@ func TestRemove(t *testing.T) {
 	r.put("open", []byte("still readable"))
 	h := r.open(r.store, "open", false)
 	r.must(r.store.Remove(h.f))
+	i, err := r.client.Head(t.Context(), "open", nil)
+	r.must(err)
+	r.store.Observed("open", time.Now().Add(time.Second), VersionOf(i, time.Now()), Attr{})
 	if l, ok := r.store.Local("open"); !ok || !l.Deleted {
 		t.Fatalf("the name is still there: %+v", l)
 	}
@@ -439,4 +443,74 @@ func TestKeyTooLongInTree(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	r.wantObject("d/"+long, []byte("x"))
+}
+
+// TestRemovalsAreBatched deletes a directory's files: the first at once, the rest together.
+func TestRemovalsAreBatched(t *testing.T) {
+	r := newRig(t)
+	for i := range 100 {
+		r.put(fmt.Sprintf("d/%d", i), []byte("x"))
+	}
+	remove := func(key string) {
+		t.Helper()
+		h := r.open(r.store, key, false)
+		f := h.f
+		r.must(h.Close())
+		r.must(r.store.Remove(f))
+	}
+	for i := range 100 {
+		remove(fmt.Sprintf("d/%d", i))
+	}
+	if l, ok := r.store.Local("d/50"); !ok || !l.Deleted {
+		t.Fatal("a deleted name is still there")
+	}
+	s := r.killed(r.store) // what was acknowledged happens all the same
+	if got := s.Recovered().Removals; got > 99 {
+		t.Fatalf("%d deletions recovered", got)
+	}
+	r.must(r.store.FlushRemovals("d/"))
+	if page, err := r.client.List(t.Context(), &cos.ListOptions{Prefix: "d/"}); err != nil || len(page.Entries) > 0 {
+		t.Fatalf("left (%v): %+v", err, page)
+	}
+	if got := r.requests(); got["DeleteObject"]+got["DeleteObjects"] > 103 || got["DeleteObjects"] == 0 {
+		t.Fatalf("requests %v", got)
+	}
+}
+
+// TestRefusedRemovalComesBack refuses one key of a batch: its name is back, and the directory's sync says so.
+func TestRefusedRemovalComesBack(t *testing.T) {
+	r := newRig(t)
+	for _, k := range []string{"d/a", "d/b"} {
+		r.put(k, []byte("x"))
+		h := r.open(r.store, k, false)
+		r.must(h.Close())
+		if k == "d/b" {
+			r.srv.AddRule(cosserver.Rule{Op: "DeleteObjects", Action: cosserver.Fail, Status: 403})
+		}
+		r.must(r.store.Remove(h.f))
+	}
+	if err := r.store.SyncDir(t.Context(), "d/"); !errors.Is(err, cos.ErrAccessDenied) {
+		t.Fatalf("got %v", err)
+	}
+	if l, ok := r.store.Local("d/b"); ok {
+		t.Fatalf("the name is not back: %+v", l)
+	}
+	r.wantObject("d/b", []byte("x"))
+}
+
+// TestRemovedAndMadeAgain never deletes what was made after the deletion.
+func TestRemovedAndMadeAgain(t *testing.T) {
+	r := newRig(t)
+	for _, k := range []string{"d/a", "d/b"} {
+		r.put(k, []byte("old"))
+		h := r.open(r.store, k, false)
+		r.must(h.Close())
+		r.must(r.store.Remove(h.f))
+	}
+	h := r.create(r.store, "d/b", false)
+	r.write(h, []byte("new"), 0)
+	r.must(h.Flush())
+	r.must(h.Close())
+	r.must(r.store.FlushRemovals(""))
+	r.wantObject("d/b", []byte("new"))
 }

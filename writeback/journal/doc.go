@@ -5,7 +5,7 @@
 // A Batch is atomic. Commit(Sync) returns when it would survive a power cut; Commit(NoSync) may be lost
 // with the process, but never out of order: what a later batch says is there only if all earlier ones
 // are. Records are JSON with a version of their own, so that an older daemon refuses what it does not
-// understand instead of guessing. FORMAT.md of package writeback describes the bytes.
+// understand instead of guessing.
 //
 // A Journal is safe for concurrent use, and at most one process has it open.
 package journal

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ type Volume struct {
 	Mount *fs.Mount
 
 	o      Options
+	skew   atomic.Int64 // added to the mount's clock, in nanoseconds
+	lost   bool         // what cannot be committed at the end is no failure
 	client *cos.Client
 	blocks *cache.Blocks
 	cancel context.CancelFunc
@@ -141,13 +144,16 @@ func (v *Volume) start(t testing.TB) {
 		t.Fatal(err)
 	}
 	changes := fs.NewChanges()
+	now := func() time.Time { return time.Now().Add(time.Duration(v.skew.Load())) }
 	so := v.o.Store
+	so.Now = now
 	so.Client, so.Blocks, so.Dir = v.client, v.blocks, filepath.Join(t.TempDir(), "staging")
 	so.Logger, so.Changed = log, changes.Add
 	if v.Store, err = writeback.Open(ctx, so); err != nil {
 		t.Fatal(err)
 	}
 	fo := v.o.FS
+	fo.Now = now
 	fo.Client, fo.Store, fo.Changes, fo.Logger = v.client, v.Store, changes, log
 	if v.Mount, err = fs.New(ctx, v.Dir, fo); err != nil {
 		t.Fatal(err)
@@ -170,7 +176,7 @@ func (v *Volume) Stop(t testing.TB) {
 	v.Mount = nil
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := v.Store.Close(ctx); err != nil {
+	if err := v.Store.Close(ctx); err != nil && !v.lost {
 		t.Errorf("commit what was left: %v", err)
 	}
 	v.blocks.Close()
@@ -178,6 +184,16 @@ func (v *Volume) Stop(t testing.TB) {
 	if err := v.client.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// Skew puts the mount's clock forward, so that what it believes for a time is believed no longer. The
+// kernel has a clock of its own: it forgets what it was told at a Remount only.
+func (v *Volume) Skew(d time.Duration) { v.skew.Add(int64(d)) }
+
+// Abandon says that the mount is left with something it cannot commit, which is no failure of the test.
+func (v *Volume) Abandon(t testing.TB) {
+	t.Helper()
+	v.lost = true
 }
 
 // Path joins names to the mount point.

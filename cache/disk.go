@@ -1,0 +1,121 @@
+package cache
+
+import (
+	"errors"
+	"log/slog"
+	"syscall"
+
+	"cosfuse/cache/internal/disk"
+)
+
+// Errors of NewBlocks about the directory of DiskOptions.
+var (
+	// ErrDiskFormat says that the directory holds something else, or a cache of a newer program.
+	ErrDiskFormat = disk.ErrFormat
+	// ErrDiskLocked says that another process has the directory.
+	ErrDiskLocked = disk.ErrLocked
+)
+
+// DiskOptions of a directory that keeps blocks behind those in memory.
+type DiskOptions struct {
+	// Dir is made if it does not exist. It must be empty or a cache from before, and is locked
+	// against other processes.
+	Dir string
+	// MaxBytes bounds the directory. 0 is 10 GiB. Each block costs about 100 bytes of memory outside
+	// of BlocksOptions.MemoryBytes, that of a small object as much as one of 128 KiB.
+	MaxBytes int64
+	// MinFreeBytes is what stays free on the filesystem: below it blocks are evicted and none are
+	// written. 0 is no floor.
+	MinFreeBytes int64
+	// Logger gets one Error when the disk fails and one Warn when a block is damaged. nil is none.
+	Logger *slog.Logger
+	// FreeBytes returns the free space of the filesystem that dir is on. nil asks the system.
+	FreeBytes func(dir string) (int64, error)
+}
+
+// DiskUsage tells what the disk cache holds, and counts since the Blocks was made.
+type DiskUsage struct {
+	Bytes     int64 // on disk, with what is dropped but not yet reclaimed
+	Blocks    int64
+	Objects   int64
+	Hits      int64 // blocks that were read from it
+	Evictions int64 // blocks given up for space
+	Damaged   int64 // blocks that did not verify and were fetched again
+	Skipped   int64 // blocks not written, because the disk was behind or below its free-space floor
+	Enabled   bool  // false if there is none, or it failed
+}
+
+// DiskUsage returns the counters of the disk cache. It does not block.
+func (b *Blocks) DiskUsage() DiskUsage {
+	if b.disk == nil {
+		return DiskUsage{}
+	}
+	u := b.disk.Usage()
+	return DiskUsage{
+		Bytes: u.Bytes, Blocks: u.Blocks, Objects: u.Objects, Hits: u.Hits, Evictions: u.Evictions,
+		Damaged: u.Damaged, Skipped: u.Skipped, Enabled: !u.Failed,
+	}
+}
+
+// TrimDisk evicts the oldest blocks from disk until at most size bytes are left; 0 empties it. It
+// blocks while files are deleted.
+func (b *Blocks) TrimDisk(size int64) {
+	if b.disk != nil {
+		b.disk.Trim(size)
+	}
+}
+
+// openDisk opens the disk cache, if there is to be one. A disk that fails is done without, loudly;
+// a directory that is not ours to use is an error.
+func openDisk(o *DiskOptions, queueBytes int64) (*disk.Store, error) {
+	if o == nil {
+		return nil, nil
+	}
+	s, err := disk.Open(disk.Options{
+		Dir: o.Dir, MaxBytes: o.MaxBytes, MinFreeBytes: o.MinFreeBytes,
+		QueueBytes: queueBytes, Logger: o.Logger, FreeBytes: o.FreeBytes,
+	})
+	for _, failing := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS} {
+		if errors.Is(err, failing) {
+			if o.Logger != nil {
+				o.Logger.Error("disk cache cannot be opened, going on without it", "op", "cache", "err", err)
+			}
+			return nil, nil
+		}
+	}
+	return s, err
+}
+
+// onDisk reports whether the disk cache is likely to have a block. It needs no lock.
+func (b *Blocks) onDisk(o *object, idx int64) bool {
+	return b.disk != nil && b.disk.Has(o.disk, idx)
+}
+
+// readDisk fills blk from disk, and reports whether it could.
+func (b *Blocks) readDisk(blk *block) bool {
+	return b.disk != nil && b.disk.Get(blk.obj.disk, blk.idx, blk.buf)
+}
+
+// writeDisk offers the content of blk, which is not in anybody's hands yet, to the disk cache. What
+// a flight yields of an old version is not kept: one version of a key is.
+func (b *Blocks) writeDisk(blk *block, f *flight) {
+	if b.disk == nil {
+		return
+	}
+	b.mu.Lock()
+	keep := !f.discard && b.newestLocked(blk.obj)
+	b.mu.Unlock()
+	if keep {
+		b.disk.Put(blk.obj.disk, blk.idx, blk.buf)
+	}
+}
+
+// newestLocked reports whether no other version of the object's key was seen later.
+func (b *Blocks) newestLocked(o *object) bool {
+	for _, v := range b.versions[o.id.Key] {
+		if v.born > o.born {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,7 @@
+// Package model runs random operations on a mount and on a tree in memory, and wants them to agree: on
+// every result and error number, on the tree and its bytes, after a kill on what had been acknowledged,
+// and in the end on what is in the bucket.
+//
+// An operation list is plain data drawn from a seed. One that fails is made shorter while it still
+// fails, and printed together with the seed and with the command that runs it again.
+package model
