@@ -78,12 +78,15 @@ func (v *fakeVolume) sequence() string {
 
 // fakeKeeper is a write state that the test sets.
 type fakeKeeper struct {
-	files   []writeback.FileStatus
-	syncErr error
-	synced  string // key of the last SyncBelow
-	asked   []string
-	gaps    []writeback.Gap
-	fileErr error // of Export, Retry and Drop
+	files    []writeback.FileStatus
+	syncErr  error
+	synced   string // key of the last SyncBelow
+	asked    []string
+	removals []string
+	flushed  string // prefix of the last FlushRemovals
+	flushErr error
+	gaps     []writeback.Gap
+	fileErr  error // of Export, Retry and Drop
 }
 
 func (k *fakeKeeper) Status() []writeback.FileStatus { return k.files }
@@ -104,6 +107,13 @@ func (k *fakeKeeper) Retry(_ context.Context, ino uint64) (writeback.Replaced, e
 func (k *fakeKeeper) Drop(ino uint64) error {
 	k.asked = append(k.asked, fmt.Sprint("drop ", ino))
 	return k.fileErr
+}
+
+func (k *fakeKeeper) PendingRemovals() []string { return k.removals }
+
+func (k *fakeKeeper) FlushRemovals(prefix string) error {
+	k.flushed = prefix
+	return k.flushErr
 }
 
 func (k *fakeKeeper) SyncBelow(_ context.Context, key string) error {

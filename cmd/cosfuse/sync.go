@@ -72,10 +72,10 @@ func (c *cli) sync(ctx context.Context, s site) error {
 		return errors.New("interrupted; what is being committed goes on")
 	case err != nil:
 		return err
+	case len(result.Left) > 0:
+		return uncommitted(result)
 	case result.Error != "":
 		return &failure{code: exitUncommitted, err: errors.New("not everything could be committed: " + result.Error), mend: logHint(s.rec)}
-	case len(result.Left) > 0:
-		return uncommitted(result.Left)
 	}
 	return nil
 }
@@ -97,14 +97,14 @@ func (c *cli) syncDead(s site) error {
 // maxNamed bounds the files that an error names.
 const maxNamed = 20
 
-// uncommitted is the error that names files which are not in the bucket.
-func uncommitted(files []fileStatus) error {
+// uncommitted is the error that names what is not in the bucket.
+func uncommitted(r syncReply) error {
 	var names []string
 	kept := false
-	for i, f := range files {
+	for i, f := range r.Left {
 		kept = kept || f.State.Kept()
 		if i == maxNamed {
-			names = append(names, fmt.Sprintf("and %d more", len(files)-i))
+			names = append(names, fmt.Sprintf("and %d more", len(r.Left)-i))
 			break
 		}
 		why := f.Error
@@ -112,6 +112,9 @@ func uncommitted(files []fileStatus) error {
 			why = strings.TrimSuffix(string(f.State)+": "+why, ": ")
 		}
 		names = append(names, printable(f.Path)+" ("+printable(why)+")")
+	}
+	if r.Error != "" {
+		names = append(names, r.Error)
 	}
 	mend := "\"cosfuse status\" shows when it is tried again"
 	if kept {
