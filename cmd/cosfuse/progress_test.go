@@ -29,7 +29,7 @@ func TestLines(t *testing.T) {
 			}
 		}
 		p.end()
-		if want := strings.Repeat("cosfuse: committing: 2 files, 1.5 KiB left\n", 3); out.String() != want {
+		if want := strings.Repeat("cosfuse: committing: 2 files, 1.5 KiB\n", 3); out.String() != want {
 			t.Errorf("got\n%swant\n%s", &out, want)
 		}
 	})
