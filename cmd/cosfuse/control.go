@@ -55,6 +55,7 @@ type control struct {
 	path   string // of the socket
 	server *http.Server
 	served chan struct{} // closed when no more requests are taken
+	cut    func()        // ends the context of every request
 
 	mu       sync.Mutex // guards the fields below
 	draining bool       // nothing that works on the state is begun any more
@@ -68,6 +69,7 @@ func startControl(ctx context.Context, cacheDir, prefix string, state keeper, lo
 	if err != nil {
 		return nil, err
 	}
+	ctx, c.cut = context.WithCancel(ctx)
 	c.server = &http.Server{
 		Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -87,6 +89,7 @@ func (c *control) drain() {
 	c.mu.Lock()
 	c.draining = true
 	c.mu.Unlock()
+	c.cut() // a look at the state does not ask for its context
 	c.working.Wait()
 }
 

@@ -71,7 +71,7 @@ func newBar(f *os.File, what string) *bar {
 	b := &bar{}
 	b.left.Store(&totals{})
 	b.container = mpb.New(mpb.WithOutput(f), mpb.WithAutoRefresh(), mpb.WithWidth(barWidth))
-	b.bar = b.container.AddBar(1,
+	b.bar = b.container.AddBar(0, // so that SetTotal may be called more than once
 		mpb.PrependDecorators(decor.Name(what+" "), decor.Any(func(decor.Statistics) string { return b.left.Load().String() + " left " })),
 		mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)),
 	)

@@ -323,3 +323,44 @@ func TestCacheDirectoryIsExclusive(t *testing.T) {
 		})
 	}
 }
+
+// TestMountWaitsForVisitors checks that a mount neither fails nor starts while a command looks into what a
+// dead daemon left.
+func TestMountWaitsForVisitors(t *testing.T) {
+	tc := newTestCLI(t)
+	o := &mountOptions{bucket: "b-1", mountpoint: "/mnt/new", cacheDir: tc.mkdir(t, "cache")}
+	dead, err := lockCache(o.cacheDir, record{PID: 4711, Mountpoint: "/mnt/old", Started: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := visit(o.cacheDir); !errors.Is(err, errLocked) {
+		t.Errorf("visit of a daemon that lives: %v, want errLocked", err)
+	}
+	if err := errors.Join(dead.tell(stateMounted, nil), dead.close()); err != nil {
+		t.Fatal(err)
+	}
+	leave, err := visit(o.cacheDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, done := make(chan string, 1), make(chan error, 1)
+	go func() {
+		lock, err := tc.acquireCache(t.Context(), o, func(s string) { said <- s })
+		if err == nil {
+			err = lock.close()
+		}
+		done <- err
+	}()
+	select {
+	case s := <-said:
+		if !strings.Contains(s, "looks into "+o.cacheDir) {
+			t.Errorf("said %q", s)
+		}
+	case err := <-done:
+		t.Fatalf("did not wait: %v", err)
+	}
+	leave()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -56,14 +56,15 @@ func (c *cli) sync(ctx context.Context, s site) error {
 		return machineError("check --cache-dir", "cache directory: %w", err)
 	}
 	defer d.close()
-	if s.rec.State == stateDraining && s.alive() {
-		return c.awaitDrain(ctx, s.rec)
-	}
 	var result syncReply
 	err = c.watch(ctx, d, s.path, "committing", func(ctx context.Context) (err error) {
 		result, err = d.sync(ctx, s.path)
 		return err
 	})
+	// Somebody unmounts it: that waits for everything, too.
+	if rec, recErr := readRecord(s.cacheDir); recErr == nil && rec.State == stateDraining && rec.alive() {
+		return c.awaitDrain(ctx, rec)
+	}
 	switch {
 	case errors.Is(err, errNoDaemon):
 		return c.syncDead(s)
