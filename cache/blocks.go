@@ -36,8 +36,8 @@ type BlocksOptions struct {
 	MemoryBytes int64
 	// BlockBytes is the unit of caching and the least that a random read fetches. 0 is 128 KiB.
 	BlockBytes int64
-	// ReadAheadBytes is the most that is kept ahead of one stream. 0 is 16 MiB; negative is no
-	// read-ahead.
+	// ReadAheadBytes is the most that is kept ahead of one stream; less if what its reader takes in
+	// the time of a fetch is less. 0 is 32 MiB; negative is no read-ahead.
 	ReadAheadBytes int64
 	// FetchBytes is the most that one call of a FetchFunc asks for. 0 is 4 MiB. It is rounded to
 	// whole blocks and limited to a quarter of MemoryBytes.
@@ -62,7 +62,7 @@ func (o BlocksOptions) withDefaults() BlocksOptions {
 	}
 	def(&o.MemoryBytes, 256<<20)
 	def(&o.BlockBytes, 128<<10)
-	def(&o.ReadAheadBytes, 16<<20)
+	def(&o.ReadAheadBytes, 32<<20)
 	def(&o.FetchBytes, 4<<20)
 	if o.Connections == 0 {
 		o.Connections = 16
@@ -111,6 +111,7 @@ type Blocks struct {
 	mu       sync.Mutex // guards the fields below and those of objects, blocks, flights and streams
 	closed   bool
 	gate     gate
+	link     link
 	objects  map[ObjectID]*object
 	versions map[string][]*object // by key
 	streams  list.List            // of *stream that hold blocks, most recently used first

@@ -21,8 +21,8 @@ type DiskOptions struct {
 	// Dir is made if it does not exist. It must be empty or a cache from before, and is locked
 	// against other processes.
 	Dir string
-	// MaxBytes bounds the directory. 0 is 10 GiB. Each 128 KiB block costs about 80 bytes of memory
-	// outside of BlocksOptions.MemoryBytes, as does each smaller object.
+	// MaxBytes bounds the directory. 0 is 10 GiB. Each block costs about 100 bytes of memory outside
+	// of BlocksOptions.MemoryBytes, that of a small object as much as one of 128 KiB.
 	MaxBytes int64
 	// MinFreeBytes is what stays free on the filesystem: below it blocks are evicted and none are
 	// written. 0 is no floor.

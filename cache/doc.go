@@ -4,7 +4,10 @@
 //
 // Blocks serves reads of object versions. An ObjectID names one content, so a block never goes
 // stale: a replaced object has another ETag and therefore another ObjectID. A Reader is one open
-// file; it recognises sequential streams and reads ahead of them.
+// file; it recognises sequential streams and reads ahead of them, as far as the latency and the
+// bandwidth that it measures make worth while. Prefetch does the same across small files. Behind the
+// memory there may be a directory on disk, which outlives the process; what it returns was verified,
+// and when it fails the cache goes on without it.
 //
 // Dirs serves complete listings. Nothing partial is ever kept or returned as complete, so that an
 // entry missing from a Listing was missing from the bucket when the listing began.

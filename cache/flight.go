@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 const (
@@ -174,6 +175,7 @@ func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64, end int64) 
 	b.mu.Lock()
 	b.stats.Fetches++
 	b.mu.Unlock()
+	watch := stopwatch{b: b, start: time.Now()}
 	body, err := f.fetch(ctx, f.off+*pos, end-*pos)
 	if err != nil {
 		return err
@@ -185,17 +187,20 @@ func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64, end int64) 
 		n, err := readSome(body, blk.buf[*pos-i*b.o.BlockBytes:])
 		*pos += int64(n)
 		b.countFetched(n)
+		watch.arrived(n)
 		full := *pos-i*b.o.BlockBytes == int64(len(blk.buf))
 		if full && *pos < end && !b.land(f, blk, true) {
 			return context.Canceled
 		}
 		if err == io.EOF {
+			watch.stop()
 			return b.finishBody(f, *pos, end, nil)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	watch.stop()
 	return b.finishBody(f, *pos, end, expectEOF(body))
 }
 

@@ -49,6 +49,9 @@ func (b *Blocks) seedBlock(o *object, idx int64, src io.ReaderAt) bool {
 	buf := b.bufferLocked(size)
 	b.mu.Unlock()
 	n, err := src.ReadAt(buf, idx*b.o.BlockBytes)
+	if b.disk != nil && n == len(buf) {
+		b.disk.Put(o.disk, idx, buf)
+	}
 	b.mu.Lock()
 	if n < len(buf) || b.closed || o.table[idx] != nil || o.cached[idx] != nil {
 		b.putBufferLocked(buf)
@@ -59,9 +62,6 @@ func (b *Blocks) seedBlock(o *object, idx int64, src io.ReaderAt) bool {
 	blk.buf, blk.state = buf, blockReady
 	close(blk.end)
 	b.indexLocked(blk)
-	if b.disk != nil {
-		b.disk.Put(o.disk, idx, buf)
-	}
 	b.mu.Unlock()
 	b.store(blk, size)
 	return true

@@ -24,6 +24,7 @@ type source struct {
 	data    []byte
 	latency time.Duration
 	perByte time.Duration     // of each 64 KiB piece, per byte
+	wire    *wire             // shared by all bodies; nil is none
 	fault   func(n int) error // for the n-th fetch, from 1
 	breakAt int64             // bytes after which a body fails with errInjected; 0 = never
 	extra   int               // bytes too many (or, negative, too few) in each body
@@ -103,12 +104,39 @@ func (b *sourceBody) Read(p []byte) (int, error) {
 	if err := sleep(b.ctx, time.Duration(n)*b.s.perByte); err != nil {
 		return 0, err
 	}
+	if err := b.s.wire.carry(b.ctx, n); err != nil {
+		return 0, err
+	}
 	b.rest = b.rest[n:]
 	b.left -= int64(n)
 	b.s.mu.Lock()
 	b.s.read += int64(n)
 	b.s.mu.Unlock()
 	return n, nil
+}
+
+// wire carries bytes one after the other.
+type wire struct {
+	perByte time.Duration
+
+	mu   sync.Mutex
+	free time.Time // when what was sent will have passed
+}
+
+// carry waits until n bytes have passed.
+func (w *wire) carry(ctx context.Context, n int) error {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	now := time.Now()
+	if w.free.Before(now) {
+		w.free = now
+	}
+	w.free = w.free.Add(time.Duration(n) * w.perByte)
+	d := w.free.Sub(now)
+	w.mu.Unlock()
+	return sleep(ctx, d)
 }
 
 func (b *sourceBody) Close() error { b.s.done(); return nil }

@@ -25,6 +25,10 @@ type stream struct {
 	tick  int64 // Reader.ticks of its last read
 	used  time.Time
 
+	most        int64     // bytes that its window needs at most, by measurement; 0 = not measured
+	measured    time.Time // when the measurement under way began
+	measuredRun int64     // run at that time
+
 	planned int64         // blocks before this index were read ahead or found in memory
 	held    []*block      // kept for it, by index: read ahead, and the block it is in
 	elem    *list.Element // in Blocks.streams while anything is held
@@ -67,10 +71,13 @@ func (s *stream) advance(off, end int64) {
 }
 
 // window returns the bytes to keep ahead of next: as many as were read in sequence, which doubles
-// each time a window has been consumed, at most limit.
+// each time a window has been consumed, at most limit and what the stream was found to need.
 func (s *stream) window(blockBytes, limit int64) int64 {
 	if !s.sequential(blockBytes) || limit < blockBytes {
 		return 0
+	}
+	if s.most > 0 {
+		limit = max(min(limit, s.most), blockBytes)
 	}
 	return min(max(s.run/blockBytes, 1), limit/blockBytes) * blockBytes
 }
@@ -85,6 +92,7 @@ func (r *Reader) streamLocked(off, end int64) *stream {
 		s.advance(off, end)
 	}
 	s.tick, s.used = r.ticks, time.Now()
+	r.measureLocked(s, s.used)
 	if s.elem != nil {
 		r.b.streams.MoveToFront(s.elem)
 	}

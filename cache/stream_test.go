@@ -10,35 +10,37 @@ import (
 )
 
 func TestSequentialReadFetchesEachByteOnce(t *testing.T) {
-	for _, size := range []int64{4 * kib, 128 * kib, 1 * mib} {
-		s := newSource(40*mib + 12345)
-		b := newTestBlocks(t, BlocksOptions{})
-		r := b.Open(s.id(), s.fetch)
-		for off := int64(0); off < int64(len(s.data)); off += size {
-			mustRead(t, r, s, off, min(size, int64(len(s.data))-off))
+	synctest.Test(t, func(t *testing.T) {
+		for _, size := range []int64{4 * kib, 128 * kib, 1 * mib} {
+			s := newSource(40*mib + 12345)
+			b := newTestBlocks(t, BlocksOptions{})
+			r := b.Open(s.id(), s.fetch)
+			for off := int64(0); off < int64(len(s.data)); off += size {
+				mustRead(t, r, s, off, min(size, int64(len(s.data))-off))
+			}
+			fetches, read := s.counts()
+			if read != int64(len(s.data)) {
+				t.Errorf("reads of %d: fetched %d bytes of %d", size, read, len(s.data))
+			}
+			if fetches > 50 {
+				t.Errorf("reads of %d: %d fetches, want at most 50", size, fetches)
+			}
+			for off := int64(0); off < int64(len(s.data)); off += size {
+				mustRead(t, r, s, off, min(size, int64(len(s.data))-off))
+			}
+			if again, _ := s.counts(); again != fetches {
+				t.Errorf("reads of %d: the second pass made %d fetches", size, again-fetches)
+			}
+			st := b.Stats()
+			if st.FetchedBytes != read || int(st.Fetches) != fetches || st.AheadWasteBytes != 0 || st.AheadUsedBytes == 0 {
+				t.Errorf("stats %+v do not match %d fetches of %d bytes", st, fetches, read)
+			}
+			r.Close()
+			if st := b.Stats(); st.HeldBytes != 0 {
+				t.Errorf("%d bytes are held after Close", st.HeldBytes)
+			}
 		}
-		fetches, read := s.counts()
-		if read != int64(len(s.data)) {
-			t.Errorf("reads of %d: fetched %d bytes of %d", size, read, len(s.data))
-		}
-		if fetches > 50 {
-			t.Errorf("reads of %d: %d fetches, want at most 50", size, fetches)
-		}
-		for off := int64(0); off < int64(len(s.data)); off += size {
-			mustRead(t, r, s, off, min(size, int64(len(s.data))-off))
-		}
-		if again, _ := s.counts(); again != fetches {
-			t.Errorf("reads of %d: the second pass made %d fetches", size, again-fetches)
-		}
-		st := b.Stats()
-		if st.FetchedBytes != read || int(st.Fetches) != fetches || st.AheadWasteBytes != 0 || st.AheadUsedBytes == 0 {
-			t.Errorf("stats %+v do not match %d fetches of %d bytes", st, fetches, read)
-		}
-		r.Close()
-		if st := b.Stats(); st.HeldBytes != 0 {
-			t.Errorf("%d bytes are held after Close", st.HeldBytes)
-		}
-	}
+	})
 }
 
 func TestRandomReadsFetchOneBlockEach(t *testing.T) {
@@ -61,22 +63,24 @@ func TestRandomReadsFetchOneBlockEach(t *testing.T) {
 }
 
 func TestTwoInterleavedStreamsReadAheadEach(t *testing.T) {
-	s := newSource(32 * mib)
-	b := newTestBlocks(t, BlocksOptions{})
-	r := b.Open(s.id(), s.fetch)
-	defer r.Close()
-	half := int64(len(s.data)) / 2
-	for off := int64(0); off < half; off += 128 * kib {
-		mustRead(t, r, s, off, 128*kib)
-		mustRead(t, r, s, half+off, 128*kib)
-	}
-	fetches, read := s.counts()
-	if read != int64(len(s.data)) {
-		t.Errorf("fetched %d bytes of %d", read, len(s.data))
-	}
-	if fetches > 60 {
-		t.Errorf("%d fetches for 256 reads: the streams were not recognised", fetches)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(32 * mib)
+		b := newTestBlocks(t, BlocksOptions{})
+		r := b.Open(s.id(), s.fetch)
+		defer r.Close()
+		half := int64(len(s.data)) / 2
+		for off := int64(0); off < half; off += 128 * kib {
+			mustRead(t, r, s, off, 128*kib)
+			mustRead(t, r, s, half+off, 128*kib)
+		}
+		fetches, read := s.counts()
+		if read != int64(len(s.data)) {
+			t.Errorf("fetched %d bytes of %d", read, len(s.data))
+		}
+		if fetches > 60 {
+			t.Errorf("%d fetches for 256 reads: the streams were not recognised", fetches)
+		}
+	})
 }
 
 // TestReadAheadIsReplacedWhenLost takes from a stream what was read ahead for it, as a short budget
@@ -145,24 +149,26 @@ func TestReadAheadFillsTheConnections(t *testing.T) {
 
 // TestRandomReadsDoNotEndAStream mixes a sequential reader with random reads through one Reader.
 func TestRandomReadsDoNotEndAStream(t *testing.T) {
-	s := newSource(64 * mib)
-	b := newTestBlocks(t, BlocksOptions{})
-	r := b.Open(s.id(), s.fetch)
-	defer r.Close()
-	rng := rand.New(rand.NewPCG(3, 3))
-	for i := range int64(128) {
-		mustRead(t, r, s, i*128*kib, 128*kib)
-		if i < 2 {
-			continue // it takes two reads to be recognised
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(64 * mib)
+		b := newTestBlocks(t, BlocksOptions{})
+		r := b.Open(s.id(), s.fetch)
+		defer r.Close()
+		rng := rand.New(rand.NewPCG(3, 3))
+		for i := range int64(128) {
+			mustRead(t, r, s, i*128*kib, 128*kib)
+			if i < 2 {
+				continue // it takes two reads to be recognised
+			}
+			for range 10 {
+				mustRead(t, r, s, 32*mib+rng.Int64N(8*mib/(4*kib))*4*kib, 4*kib)
+			}
 		}
-		for range 10 {
-			mustRead(t, r, s, 32*mib+rng.Int64N(8*mib/(4*kib))*4*kib, 4*kib)
+		fetches, _ := s.counts()
+		if most := 64 + 40; fetches > most { // 64 blocks are read at random
+			t.Errorf("%d fetches, want at most %d", fetches, most)
 		}
-	}
-	fetches, _ := s.counts()
-	if most := 64 + 40; fetches > most { // 64 blocks are read at random
-		t.Errorf("%d fetches, want at most %d", fetches, most)
-	}
+	})
 }
 
 // TestSmallReadsDoNotNeedTheCache takes the block from the cache between the reads, as the cache's

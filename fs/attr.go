@@ -1,8 +1,8 @@
 package fs
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -168,7 +168,7 @@ func (m *Mount) acquire(ctx context.Context, n *node) (*writeback.File, error) {
 				f, err = m.acquireKey(key, o)
 			}
 		})
-		if err = errors.Join(kerr, err); f != nil || err != nil {
+		if err = cmp.Or(kerr, err); f != nil || err != nil {
 			return f, err
 		}
 	}

@@ -54,7 +54,27 @@ func (fs *facts) close() { fs.wg.Wait() }
 // head asks the service for key, sharing a request under way, and waits unless ctx ends first. A 404
 // is an answer, not an error.
 func (fs *facts) head(ctx context.Context, key string) (fact, time.Time, error) {
-	c := fs.start(key, nil)
+	return fs.start(key, nil).answer(ctx)
+}
+
+// headListed is head for a name that a listing shows as e. An answer about that very version that has
+// arrived since the caller looked will do.
+func (fs *facts) headListed(ctx context.Context, key string, e *cache.Entry) (fact, time.Time, error) {
+	fs.mu.Lock()
+	c := fs.calls[key]
+	f, ok := fs.of(key, e) // after looking for the call: it keeps its answer before it ends
+	fs.mu.Unlock()
+	switch {
+	case c != nil:
+		return c.answer(ctx)
+	case ok:
+		return f, f.ver.Confirmed, nil
+	}
+	return fs.head(ctx, key)
+}
+
+// answer waits for the call unless ctx ends first.
+func (c *headCall) answer(ctx context.Context) (fact, time.Time, error) {
 	if err := wait(ctx, c.done); err != nil {
 		return fact{}, time.Time{}, err
 	}
@@ -113,7 +133,9 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 			attr:  writeback.DecodeAttr(info, fs.m.o.Defaults),
 		}
 		if l, ok := fs.m.o.Store.Local(key); ok && l.File != nil {
-			l.File.Confirm(f.ver, f.attr)
+			if l.File.Confirm(f.ver, f.attr); l.File.Stat().Handles > 0 {
+				l.File.Grow(f.ver, f.attr)
+			}
 		}
 	}
 	fs.m.o.Store.Observed(key, asked, f.ver, f.attr)

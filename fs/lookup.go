@@ -295,12 +295,15 @@ func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bo
 	if !online {
 		return object{}, errUnknown
 	}
-	return m.headObject(ctx, q.key)
+	if q.file != nil {
+		return m.headObject(q.key, func() (fact, time.Time, error) { return m.facts.headListed(ctx, q.key, q.file) })
+	}
+	return m.headObject(q.key, func() (fact, time.Time, error) { return m.facts.head(ctx, q.key) })
 }
 
-// headObject asks the service for the object key.
-func (m *Mount) headObject(ctx context.Context, key string) (object, error) {
-	f, asked, err := m.facts.head(ctx, key)
+// headObject describes the object key as head says.
+func (m *Mount) headObject(key string, head func() (fact, time.Time, error)) (object, error) {
+	f, asked, err := head()
 	if err != nil {
 		return object{}, err
 	}
@@ -323,7 +326,7 @@ func (m *Mount) localObject(ctx context.Context, l writeback.Local, online bool)
 		if !online {
 			return object{}, errUnknown
 		}
-		return m.headObject(ctx, l.Key)
+		return m.headObject(l.Key, func() (fact, time.Time, error) { return m.facts.head(ctx, l.Key) })
 	}
 	o := object{key: l.Key, ver: l.Version, attr: l.Attr, size: l.Version.Size, asked: l.At, ctime: l.At}
 	k, err := m.undated(ctx, &o, online)

@@ -175,6 +175,11 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 		f.appendOnly = f.appendOnly && c.appendOnly
 		f.dirtyAttr = f.dirtyAttr || c.dirtyAttr
 		f.failedLocked(err)
+		if c.early != nil {
+			if kerr := f.keepUploadLocked(c.early); kerr != nil {
+				f.s.Logger.Error("an upload that holds the only copy of some bytes is not recorded", "ino", f.ino, "key", f.key, "upload_id", c.early.id, "err", kerr)
+			}
+		}
 		return
 	}
 	if f.unlinked {
@@ -299,6 +304,8 @@ func (c *snapshot) readPiece(p []byte, e extent.Extent) error {
 		return nil
 	case extent.Staged:
 		return c.stage[e.Src].readAt(p, e.SrcOff)
+	case extent.Sent:
+		return errPunched(c.key)
 	}
 	return readFull(c.ctx, c.reader, p, e.SrcOff)
 }

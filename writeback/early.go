@@ -132,6 +132,7 @@ func (f *File) earlyPartDone(e *early) {
 	if f.early == e {
 		f.sendEarlyLocked(f.size)
 	}
+	f.s.budget.give(0) // who waits for room may punch now
 }
 
 // unsendLocked forgets the parts that overlap [off, end): their bytes changed.
@@ -196,6 +197,10 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 				r, err = cl.CompleteMultipart(ctx, c.key, e.id, done, o)
 			}
 		}
+	}
+	if err != nil && c.ext.Any(isSent) {
+		c.early = e // some bytes are nowhere else
+		return result{}, err
 	}
 	if err != nil {
 		c.f.s.abort(ctx, c.key, e.id)

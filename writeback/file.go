@@ -61,6 +61,7 @@ type File struct {
 	pause      time.Duration // before the next try of a commit that keeps failing
 
 	unlinked bool // has no name any more; nothing of it is committed
+	parted   bool // unlinked because another writer's version has the name: it cannot be changed any more
 	doomed   bool // unlinked, but its object waits for the last close
 	handles  int
 	err      error        // of a commit that nobody waited for; told by the next Flush or Fsync
@@ -156,6 +157,9 @@ var errAttrUnknown = errors.New("attributes are not known yet: Confirm them firs
 func (f *File) SetAttr(change func(*Attr) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.parted {
+		return ErrStale
+	}
 	if !f.attr.Known {
 		return errAttrUnknown
 	}
@@ -251,7 +255,7 @@ func (f *File) Release() {
 func (f *File) dropIfIdle() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.dirtyLocked() || f.committing || f.doomed {
+	if f.dirtyLocked() || f.committing || f.doomed || f.keptLocked() {
 		return
 	}
 	f.s.mu.Lock()
@@ -324,6 +328,8 @@ func (f *File) dropStagingLocked() {
 
 // removeStaging deletes one staging file. Failing to do so loses disk space, not data.
 func (f *File) removeStaging(g *staging) {
+	f.s.budget.give(g.bytes)
+	g.bytes = 0
 	if err := g.remove(); err != nil {
 		f.s.Logger.Warn("staging file not removed", "ino", f.ino, "err", err)
 	}

@@ -74,6 +74,9 @@ func (f *File) readOnce(ctx context.Context, p []byte, off int64) (n int, v Vers
 				f.mu.Unlock()
 				return 0, v, err
 			}
+		case extent.Sent:
+			f.mu.Unlock()
+			return 0, v, errPunched(f.key)
 		default:
 			remote = append(remote, e)
 		}
@@ -111,10 +114,18 @@ func readFull(ctx context.Context, r *baseReader, p []byte, off int64) error {
 // committed in part.
 func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 	f := h.f
+	room := f.s.makeRoom(f, int64(len(p)))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h.poisoned {
 		return 0, ErrPoisoned
+	}
+	if f.parted {
+		return 0, ErrStale
+	}
+	if room != nil {
+		h.poisoned = true
+		return 0, room
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -138,6 +149,9 @@ func (f *File) stageLocked(p []byte, off int64) error {
 	if off < 0 || end > cos.MaxObjectBytes {
 		return ErrTooLarge
 	}
+	if f.punchedLocked(off, end) {
+		return errPunched(f.key)
+	}
 	g, err := f.writableStageLocked()
 	if err != nil {
 		return err
@@ -145,10 +159,23 @@ func (f *File) stageLocked(p []byte, off int64) error {
 	if err := g.writeAt(p, off); err != nil {
 		return err
 	}
+	f.countLocked(g, off, end)
 	f.ext.Set(extent.Extent{Off: off, End: end, Kind: extent.Staged, Dirty: true, Src: g.id, SrcOff: off})
 	f.noteUnsynced(g.id, off, end)
 	f.unsendLocked(off, end)
 	return nil
+}
+
+// countLocked counts the bytes of [off, end) that g did not hold before against the budget.
+func (f *File) countLocked(g *staging, off, end int64) {
+	n := end - off
+	for _, e := range f.ext.Pieces(off, end) {
+		if e.Kind == extent.Staged && e.Src == g.id && e.SrcOff == e.Off {
+			n -= e.Len()
+		}
+	}
+	g.bytes += n
+	f.s.budget.take(n)
 }
 
 // writableStageLocked returns the staging file that takes writes: a new one if there is none, or if a
@@ -192,6 +219,12 @@ func (h *Handle) Truncate(size int64) error {
 	f := h.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.parted {
+		return ErrStale
+	}
+	if size > 0 && size < f.size && size > partOff(partAt(size)) && f.punchedLocked(size, size+1) {
+		return errPunched(f.key)
+	}
 	f.truncateLocked(size)
 	if size == 0 {
 		h.poisoned = false
@@ -227,6 +260,9 @@ func (h *Handle) Allocate(off, size int64, mode uint32) error {
 	grow := mode&AllocKeepSize == 0 && end > f.size
 	if !zero && !grow {
 		return nil
+	}
+	if zero && f.punchedLocked(off, end) {
+		return errPunched(f.key)
 	}
 	f.appendOnly = false
 	if zero {

@@ -81,6 +81,25 @@ func (q *lazyQueue) retry(f *File) {
 	}
 }
 
+// hurry makes everything that is queued due, but for what failed lately, and reports whether there is
+// anything.
+func (q *lazyQueue) hurry() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stopped || len(q.pending) == 0 {
+		return false
+	}
+	for f, e := range q.pending {
+		e.first, e.last = time.Time{}, time.Time{}
+		q.pending[f] = e
+	}
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
 // stop ends the queue and waits for commits in flight. What is still queued is the caller's to commit.
 func (q *lazyQueue) stop() {
 	q.mu.Lock()

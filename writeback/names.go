@@ -100,25 +100,26 @@ func (e *name) local(key string) Local {
 func (s *Store) Local(key string) (l Local, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.names.get(key)
-	if e == nil || e.file == nil && !e.changed {
-		return Local{}, false
+	if e := s.names.get(key); e != nil {
+		return s.localOfLocked(key, e)
 	}
-	return s.localLocked(key, e), true
+	return Local{}, false
 }
 
-// localLocked describes an entry. A deletion that is still to be made is as good as made now, however
-// long ago it was acknowledged and whatever the service says meanwhile.
-func (s *Store) localLocked(key string, e *name) Local {
-	l := e.local(key)
-	if l.Deleted && s.deletesLocked(key, e) {
-		l.At = s.now()
+// localOfLocked describes what e says of key. A name whose deletion was acknowledged and is not made yet is
+// deleted as of now, whatever the service shows.
+func (s *Store) localOfLocked(key string, e *name) (l Local, ok bool) {
+	switch {
+	case e.file != nil:
+		return e.local(key), true
+	case s.goingLocked(key, e):
+		return Local{Key: key, Deleted: true, At: s.now()}, true
 	}
-	return l
+	return e.local(key), e.changed
 }
 
-// deletesLocked reports whether the object at key is still to be deleted: with others, or at a last close.
-func (s *Store) deletesLocked(key string, e *name) bool {
+// goingLocked reports whether key was deleted here and the deletion waits.
+func (s *Store) goingLocked(key string, e *name) bool {
 	return e.doomed != nil || s.removals.waits(key)
 }
 
@@ -129,8 +130,8 @@ func (s *Store) LocalChildren(prefix string) []Local {
 	defer s.mu.Unlock()
 	var out []Local
 	for base, e := range s.names[prefix] {
-		if e.file != nil || e.changed {
-			out = append(out, s.localLocked(prefix+base, e))
+		if l, ok := s.localOfLocked(prefix+base, e); ok {
+			out = append(out, l)
 		}
 	}
 	slices.SortFunc(out, func(a, b Local) int { return cmp.Compare(a.Key, b.Key) })
@@ -144,7 +145,7 @@ func (s *Store) Settle(prefix string, started time.Time, shows func(base string)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for base, e := range s.names[prefix] {
-		if !e.changed || e.file != nil || !e.at.Before(started) || s.deletesLocked(prefix+base, e) {
+		if !e.changed || e.file != nil || !e.at.Before(started) || s.goingLocked(prefix+base, e) {
 			continue
 		}
 		if v, ok := shows(base); e.settledBy(isDirKey(base), v, ok) {
@@ -180,7 +181,7 @@ func (s *Store) Observed(key string, asked time.Time, v Version, a Attr) {
 	defer s.mu.Unlock()
 	e := s.names.get(key)
 	switch {
-	case e == nil || !e.changed || !e.at.Before(asked) || s.deletesLocked(key, e):
+	case e == nil || !e.changed || !e.at.Before(asked) || s.goingLocked(key, e):
 	case v.Absent():
 		e.changed = false
 		s.names.drop(key)
@@ -229,13 +230,7 @@ func (s *Store) forgetOldLocked() {
 			return
 		}
 		s.recent = s.recent[1:]
-		e := s.names.get(r.key)
-		switch {
-		case e == nil || !e.changed || !e.at.Equal(r.at):
-		case s.deletesLocked(r.key, e) && len(s.recent) < overlayMax:
-			e.at = now
-			s.recent = append(s.recent, recentChange{key: r.key, at: now})
-		default:
+		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) && !s.goingLocked(r.key, e) {
 			e.changed = false
 			s.names.drop(r.key)
 		}

@@ -1,8 +1,10 @@
 package writeback
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"os"
 	"path/filepath"
@@ -103,3 +105,65 @@ func recordStatus(r journal.Inode, held map[string]int64) (FileStatus, error) {
 	}
 	return st, nil
 }
+
+// Offline is the write state that a mount left behind, to decide upon file by file. Nothing of it is
+// carried out but what is asked for. No other process can have it meanwhile.
+type Offline struct{ s *Store }
+
+// OpenOffline opens what a Store that is gone left in o.Dir. Prefix is not needed; without Client and
+// Blocks, nothing can be committed, and nothing that is only in COS be exported. Work ends with ctx. The
+// error is fs.ErrNotExist if no Store was ever there, else one of those of Open.
+func OpenOffline(ctx context.Context, o Options) (*Offline, error) {
+	j, id, err := journal.OpenExisting(filepath.Join(o.Dir, "journal"), journal.ReadWrite, journal.Options{Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	if o.Client != nil && o.Client.Bucket() != id.Bucket {
+		return nil, errors.Join(fmt.Errorf("%w: it holds changes of %s", ErrForeign, id.Bucket), j.Close())
+	}
+	o.Prefix = id.Prefix
+	s := &Store{Options: o.withDefaults(), names: make(names), parked: make(map[uint64]*File), journal: j}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
+	s.lazy.stop() // it takes nothing any more: only what is asked for is committed
+	off := &Offline{s}
+	st, err := j.Load()
+	if err == nil {
+		err = s.replay(st)
+	}
+	if err != nil {
+		return nil, errors.Join(err, off.Close())
+	}
+	return off, nil
+}
+
+// Close gives the directory back. What was neither committed nor dropped stays in it.
+func (o *Offline) Close() error {
+	o.s.cancel()
+	o.s.mu.Lock()
+	files := o.s.allFilesLocked()
+	o.s.mu.Unlock()
+	for _, f := range files {
+		f.discard()
+	}
+	return o.s.journal.Close()
+}
+
+// Prefix is that of the mount: every key begins with it.
+func (o *Offline) Prefix() string { return o.s.Prefix }
+
+// Status is that of the Store.
+func (o *Offline) Status() []FileStatus { return o.s.Status() }
+
+// Export is that of the Store.
+func (o *Offline) Export(ctx context.Context, ino uint64, w io.Writer, partial bool) ([]Gap, error) {
+	return o.s.Export(ctx, ino, w, partial)
+}
+
+// Retry is that of the Store.
+func (o *Offline) Retry(ctx context.Context, ino uint64) (Replaced, error) {
+	return o.s.Retry(ctx, ino)
+}
+
+// Drop is that of the Store.
+func (o *Offline) Drop(ino uint64) error { return o.s.Drop(ino) }

@@ -220,7 +220,7 @@ func (f *File) markDirtyLocked(now time.Time) {
 func extentsOf(list []journal.Extent) (extent.Map, error) {
 	var m extent.Map
 	for _, e := range list {
-		if e.Kind > uint8(extent.Remote) || e.End <= e.Off || e.Off < 0 {
+		if e.Kind > uint8(extent.Sent) || e.End <= e.Off || e.Off < 0 {
 			return m, fmt.Errorf("%w: extent %+v", journal.ErrFormat, e)
 		}
 		m.Set(extent.Extent{Off: e.Off, End: e.End, Kind: extent.Kind(e.Kind), Dirty: e.Dirty, Src: e.Src, SrcOff: e.SrcOff})

@@ -29,7 +29,11 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 		if c.early.usable(c, plan) {
 			return c.publishEarly(ctx)
 		}
+		if c.ext.Any(isSent) {
+			return result{}, errPunched(c.key)
+		}
 		s.dropEarly(ctx, c.early)
+		c.early = nil
 	}
 	switch plan {
 	case planAttr:
@@ -279,6 +283,7 @@ func (c *snapshot) sendParts(ctx context.Context, key, id string, parts []planne
 		if have != nil {
 			if q, ok := have.sent(p); ok {
 				done[i] = q
+				c.f.sent.Add(q.Size)
 				continue
 			}
 		}

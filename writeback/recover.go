@@ -90,9 +90,11 @@ func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) 
 // goes to them in place any more: a new one is made for that.
 func (f *File) reopenStaging(deltas []journal.Delta) error {
 	need := make(map[uint32]int64) // staging file to the size it must have
+	held := make(map[uint32]int64) // and to the bytes that extents want of it
 	for _, e := range f.ext.Extents() {
 		if e.Kind == extent.Staged {
 			need[e.Src] = max(need[e.Src], e.SrcOff+e.Len())
+			held[e.Src] += e.Len()
 			f.lastStage = max(f.lastStage, e.Src)
 		}
 	}
@@ -105,7 +107,8 @@ func (f *File) reopenStaging(deltas []journal.Delta) error {
 		if err != nil {
 			return err
 		}
-		f.stage[id] = g
+		f.stage[id], g.bytes = g, held[id]
+		f.s.budget.take(g.bytes)
 		for _, d := range deltas {
 			if d.Src != id {
 				continue
@@ -169,7 +172,15 @@ func (s *Store) sweepStaging() (int, error) {
 // finish carries out what an earlier mount had begun: uploads are aborted, directory renames completed,
 // deletions made, and dirty files queued for their commits. What fails stays in the journal.
 func (s *Store) finish(st *journal.State) {
+	kept := make(map[uint64]*File)
+	for _, f := range s.allFilesLocked() {
+		kept[f.ino] = f
+	}
 	for _, u := range st.Uploads {
+		if f := kept[u.Ino]; u.Keep && f != nil {
+			f.keptUpload(u)
+			continue
+		}
 		s.abort(s.ctx, u.Key, u.UploadID)
 		s.recovery.Uploads++
 		s.Failpoint(fpRecoverUpload)

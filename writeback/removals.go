@@ -34,11 +34,12 @@ type removals struct {
 }
 
 func newRemovals(s *Store) *removals {
-	q := &removals{s: s, wake: make(chan struct{}, 1), pending: make(map[string]Version),
+	return &removals{s: s, wake: make(chan struct{}, 1), pending: make(map[string]Version),
 		last: make(map[string]time.Time), refused: make(map[string]error)}
-	q.wg.Go(q.run)
-	return q
 }
+
+// start makes deletions in the background, until the Store ends.
+func (q *removals) start() { q.wg.Go(q.run) }
 
 // confirmed notes that the service lets us delete in key's directory.
 func (q *removals) confirmed(key string) {

@@ -41,6 +41,13 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	f.mu.Lock()
+	if f.ext.Any(isSent) { // its upload is to this key: complete it first
+		f.mu.Unlock()
+		if err := f.commitInTurn(func() bool { return !f.unlinked }); err != nil {
+			return err
+		}
+		f.mu.Lock()
+	}
 	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
 		defer f.mu.Unlock()
 		f.fresh, f.shadows = false, replaces
@@ -86,7 +93,7 @@ func (f *File) deleteShadowed(src string) error {
 	f.mu.Unlock()
 	s.mu.Lock()
 	e := s.names.at(src)
-	waits := s.deletesLocked(src, e)
+	waits := s.goingLocked(src, e)
 	s.mu.Unlock()
 	if !shadows || waits {
 		return nil
@@ -304,7 +311,7 @@ func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
 	defer s.mu.Unlock()
 	for _, key := range s.names.below(prefix) {
 		switch e := s.names.get(key); {
-		case e.changed && e.deleted:
+		case e.changed && e.deleted, s.goingLocked(key, e):
 			delete(byKey, key)
 		case e.changed && byKey[key].ETag != e.version.ETag:
 			byKey[key] = cos.ListEntry{Key: key, Size: e.version.Size, ETag: e.version.ETag, StorageClass: e.attr.Headers.StorageClass}
@@ -367,7 +374,15 @@ func (s *Store) copyListed(o cos.ListEntry, to string) (Version, error) {
 	f.mu.Unlock()
 	r, err := s.copyFrozen(c, to)
 	f.unfreeze(c, err == nil)
-	return r.v, err
+	if err != nil {
+		return Version{}, err
+	}
+	s.mu.Lock()
+	if e := s.names.get(o.Key); e != nil && e.changed && !e.deleted {
+		e.attr = r.attr // what waited to be sent went along
+	}
+	s.mu.Unlock()
+	return r.v, nil
 }
 
 // copyFrozen copies c's base to the key to. An object that may refuse to be copied is looked at first:

@@ -48,6 +48,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	r := &rig{t: t, srv: srv}
 	t.Cleanup(func() {
+		srv.SetRules(nil) // nothing stalls for ever
 		if err := errors.Join(l.Close(t.Context()), srv.Close()); err != nil && !errors.Is(err, t.Context().Err()) {
 			t.Error(err)
 		}

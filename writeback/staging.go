@@ -16,8 +16,9 @@ const stagingSuffix = ".stage"
 // that moved (their SrcOff tells). A commit under way reads its staging files while writers go on in
 // a newer one, so a File may have several.
 type staging struct {
-	id   uint32 // Src of the extents that point here
-	file *os.File
+	id    uint32 // Src of the extents that point here
+	file  *os.File
+	bytes int64 // counted against the budget; guarded by File.mu
 }
 
 // newStaging creates a staging file for the File with number ino.

@@ -60,8 +60,7 @@ func compareStatus(a, b FileStatus) int {
 func (f *File) status() (st FileStatus, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	kept := f.unlinked && (f.conflict || f.damaged) && f.journalled
-	if !kept && !f.committing && !f.dirtyLocked() {
+	if !f.keptLocked() && !f.committing && !f.dirtyLocked() {
 		return FileStatus{}, false
 	}
 	st = FileStatus{Ino: f.ino, Key: f.key, State: f.stateLocked(), Size: f.size, Left: f.ext.Dirty(), Since: f.dirtySince,
@@ -74,6 +73,9 @@ func (f *File) status() (st FileStatus, ok bool) {
 	}
 	return st, true
 }
+
+// keptLocked reports whether f is out of the tree, but in the journal for the user to decide.
+func (f *File) keptLocked() bool { return f.unlinked && (f.conflict || f.damaged) && f.journalled }
 
 // stateLocked names the state of a file that is dirty or kept.
 func (f *File) stateLocked() FileState {

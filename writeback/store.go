@@ -39,6 +39,7 @@ type Options struct {
 	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB
 	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
+	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
 	IgnoreACL          bool          // do not ask for an object's ACL before copying it: copies then get the bucket's
 
 	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
@@ -83,6 +84,7 @@ type Store struct {
 	removals *removals
 	refused  refusals
 	late     late
+	budget   budget
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
 
@@ -102,6 +104,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Store{Options: o, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
 	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.budget.limit = o.StagingBytes
 	s.late.settle, s.late.now = o.SettleTime, s.now
 	if err := os.MkdirAll(s.stagingDir(), 0o700); err != nil {
 		cancel()
@@ -137,6 +140,7 @@ func (s *Store) recover() error {
 		return fmt.Errorf("clear staging directory: %w", err)
 	}
 	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
+	s.removals.start()
 	if !st.Empty() || n > 0 {
 		s.finish(st)
 		r := s.recovery

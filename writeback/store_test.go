@@ -385,6 +385,9 @@ func TestRemove(t *testing.T) {
 	r.put("open", []byte("still readable"))
 	h := r.open(r.store, "open", false)
 	r.must(r.store.Remove(h.f))
+	i, err := r.client.Head(t.Context(), "open", nil)
+	r.must(err)
+	r.store.Observed("open", time.Now().Add(time.Second), VersionOf(i, time.Now()), Attr{})
 	if l, ok := r.store.Local("open"); !ok || !l.Deleted {
 		t.Fatalf("the name is still there: %+v", l)
 	}

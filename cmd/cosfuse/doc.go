@@ -1,6 +1,6 @@
 // Command cosfuse mounts a Tencent COS bucket, or a prefix of one, as a directory.
 //
-// The verbs are mount, umount, serve and version; "cosfuse help VERB" explains each with examples.
+// The verbs are mount, umount, status, sync, recover, serve and version; "cosfuse help VERB" explains each with examples.
 //
 // A mount is one process, the daemon. Unless --foreground is given, "cosfuse mount" starts it in a
 // session of its own and returns once the mount answers, or with the daemon's error. The daemon ends
@@ -17,9 +17,11 @@
 //	origin.json   the bucket and prefix it is of, and how they are reached; it is refused for any other
 //	journal/      what is acknowledged and not committed; see package writeback
 //	staging/      the bytes of it
+//	control.sock  the daemon answers here, root and its own user alone: HTTP and JSON below /v1
 //	cosfuse.log   its log, unless --log-file names another
 //
-// and, in a runtime directory, a small file that leads from the mountpoint to the cache directory.
+// The lock is shared by commands that look into the directory of a dead daemon; a daemon that starts
+// waits for them. In a runtime directory, a small file leads from the mountpoint to the cache directory.
 //
 // # Exit codes
 //

@@ -34,6 +34,7 @@ type volume interface {
 	Unmount() error                  // an error if it is in use
 	Detach() error                   // lazily: Wait returns when the last user is done
 	Sync(ctx context.Context) error  // commits everything written so far
+	Writes() keeper                  // what is not committed
 	Close(ctx context.Context) error // commits what is left and gives everything back
 }
 
@@ -61,6 +62,7 @@ func (c *cli) serveMount(ctx context.Context, o *mountOptions, log *slog.Logger,
 type session struct {
 	lock   *cacheLock
 	vol    volume
+	ctl    *control // nil if its socket could not be made
 	log    *slog.Logger
 	life   context.Context // of the mount; SIGTERM does not end it, a second one does
 	cancel context.CancelFunc
@@ -84,6 +86,9 @@ func (c *cli) startSession(ctx context.Context, o *mountOptions, log *slog.Logge
 		return nil, errors.Join(err, lock.tell(stateEnded, nil), lock.close())
 	}
 	s := &session{lock: lock, vol: vol, log: log, life: life, cancel: cancel}
+	if s.ctl, err = startControl(life, o.cacheDir, o.prefix, vol.Writes(), log); err != nil {
+		s.log.Warn("no control socket: status, sync and recover do not work", "err", err)
+	}
 	if err := lock.tell(stateMounted, nil); err != nil {
 		s.log.Warn("record of the mount not written", "err", err)
 	}
@@ -113,8 +118,17 @@ func (s *session) serve(ctx context.Context) error {
 		s.takeDown(ended)
 	}
 	s.tell(stateDraining, nil)
+	if s.ctl != nil {
+		s.ctl.drain()
+	}
 	began := time.Now()
-	if err := s.vol.Close(s.life); err != nil {
+	err := s.vol.Close(s.life)
+	if s.ctl != nil {
+		if ctlErr := s.ctl.close(); ctlErr != nil {
+			s.log.Warn("control socket not closed", "err", ctlErr)
+		}
+	}
+	if err != nil {
 		s.log.Error("not everything could be committed", "err", err)
 		s.tell(stateFailed, err)
 		return &failure{code: exitUncommitted, err: fmt.Errorf("not committed: %w", err)}
@@ -225,11 +239,12 @@ func (c *cli) acquireCache(ctx context.Context, o *mountOptions, say func(string
 		}
 		// A record that is being written cannot be read: the next round can.
 		if holder, err := readRecord(o.cacheDir); err == nil && !holder.same(waitingFor) {
-			if err := c.refuseLive(holder); err != nil {
+			why, err := c.whyWait(holder)
+			if err != nil {
 				return nil, err
 			}
+			say(why)
 			waitingFor = holder
-			say(fmt.Sprintf("waiting for process %d, which served %s, to commit what it has left", holder.PID, holder.Mountpoint))
 		}
 		select {
 		case <-retry.C:
@@ -237,6 +252,17 @@ func (c *cli) acquireCache(ctx context.Context, o *mountOptions, say func(string
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// whyWait says what a cache directory in use is waited for, or refuses to wait.
+func (c *cli) whyWait(holder record) (string, error) {
+	if !holder.alive() {
+		return "waiting for a command that looks into " + holder.cacheDir, nil
+	}
+	if err := c.refuseLive(holder); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("waiting for process %d, which served %s, to commit what it has left", holder.PID, holder.Mountpoint), nil
 }
 
 // refuseLive returns an error unless the daemon is on its way out.

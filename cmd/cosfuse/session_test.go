@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cosfuse/writeback"
 )
 
 // fakeVolume is a volume whose unmounting the test controls.
@@ -23,6 +27,7 @@ type fakeVolume struct {
 	closeErr error
 	ended    chan struct{}
 	once     sync.Once
+	writes   fakeKeeper
 }
 
 func newFakeVolume() *fakeVolume { return &fakeVolume{ended: make(chan struct{})} }
@@ -55,6 +60,7 @@ func (v *fakeVolume) Detach() error {
 }
 
 func (v *fakeVolume) Sync(context.Context) error  { v.note("sync"); return nil }
+func (v *fakeVolume) Writes() keeper              { return &v.writes }
 func (v *fakeVolume) Close(context.Context) error { v.note("close"); return v.closeErr }
 
 // sequence is the calls in order, without repetitions.
@@ -68,6 +74,41 @@ func (v *fakeVolume) sequence() string {
 		}
 	}
 	return strings.Join(short, " ")
+}
+
+// fakeKeeper is a write state that the test sets.
+type fakeKeeper struct {
+	files   []writeback.FileStatus
+	syncErr error
+	synced  string // key of the last SyncBelow
+	asked   []string
+	gaps    []writeback.Gap
+	fileErr error // of Export, Retry and Drop
+}
+
+func (k *fakeKeeper) Status() []writeback.FileStatus { return k.files }
+
+func (k *fakeKeeper) Export(_ context.Context, ino uint64, w io.Writer, partial bool) ([]writeback.Gap, error) {
+	k.asked = append(k.asked, fmt.Sprint("export ", ino, partial))
+	if _, err := io.WriteString(w, "bytes"); err != nil {
+		return nil, err
+	}
+	return k.gaps, k.fileErr
+}
+
+func (k *fakeKeeper) Retry(_ context.Context, ino uint64) (writeback.Replaced, error) {
+	k.asked = append(k.asked, fmt.Sprint("retry ", ino))
+	return writeback.Replaced{Key: "p/k", Version: writeback.Version{ETag: "e", Size: 3}}, k.fileErr
+}
+
+func (k *fakeKeeper) Drop(ino uint64) error {
+	k.asked = append(k.asked, fmt.Sprint("drop ", ino))
+	return k.fileErr
+}
+
+func (k *fakeKeeper) SyncBelow(_ context.Context, key string) error {
+	k.synced = key
+	return k.syncErr
 }
 
 // recorder is a reporter that tells the test.

@@ -17,8 +17,6 @@ import (
 const (
 	// drainPoll is how often umount looks whether the daemon has ended.
 	drainPoll = 50 * time.Millisecond
-	// drainSilence is how long it waits before it says what for.
-	drainSilence = time.Second
 	// maxUsers bounds the processes named when a mount is busy.
 	maxUsers = 5
 )
@@ -105,17 +103,17 @@ func (c *cli) takeAway(ctx context.Context, path string, lazy bool) error {
 func (c *cli) awaitDrain(ctx context.Context, rec record) error {
 	poll := time.NewTicker(drainPoll)
 	defer poll.Stop()
-	speak := time.NewTimer(drainSilence)
-	defer speak.Stop()
+	p := newWaiting(c.stderr, rec)
+	defer p.close()
 	for rec.alive() {
 		select {
 		case <-poll.C:
-		case <-speak.C:
-			terminal{w: c.stderr}.say(fmt.Sprintf("waiting for process %d to commit what is left", rec.PID))
+			p.look(ctx)
 		case <-ctx.Done():
 			return fmt.Errorf("interrupted; process %d goes on committing what was written to %s", rec.PID, rec.Mountpoint)
 		}
 	}
+	p.close()
 	last, err := readRecord(rec.cacheDir)
 	switch {
 	case err != nil || !last.same(rec):
@@ -129,11 +127,19 @@ func (c *cli) awaitDrain(ctx context.Context, rec record) error {
 	return died(last)
 }
 
-// died is the error for a daemon that ended without having committed.
+// died is the error for a daemon that ended without having committed. It tells what is in the journal.
 func died(rec record) error {
-	return &failure{code: exitUncommitted, mend: logHint(rec), err: fmt.Errorf(
-		"%s is unmounted, but process %d, which served it, died before: what it had not committed is not in the bucket",
+	f := &failure{code: exitUncommitted, mend: logHint(rec), err: fmt.Errorf(
+		"%s is unmounted, but process %d, which served it, died before: what nobody had closed or synced is lost",
 		rec.Mountpoint, rec.PID)}
+	left, err := readLeft(rec.cacheDir)
+	if err != nil || left.Empty() {
+		return f
+	}
+	m := leftStatus(rec.cacheDir, left, time.Now())
+	f.err = fmt.Errorf("%w; in its journal are: %s", f.err, m.summary())
+	f.mend = "mount it again: that commits what is left"
+	return f
 }
 
 func logHint(rec record) string {

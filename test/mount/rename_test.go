@@ -1,11 +1,13 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"cosfuse/cos/cosserver"
@@ -151,4 +153,59 @@ func TestFailedRenameChangesNothing(t *testing.T) {
 	wantNames(t, v.Dir, "d", "f")
 	wantFile(t, v.Path("d", "f"), []byte("x"))
 	wantKeys(t, v.Bucket, "d/f", "f")
+}
+
+// TestOpenWhileRenamedOver opens a name that is replaced all the time, by files and links in turn: each
+// open gets one of them whole, or ESTALE if it was overtaken twice.
+func TestOpenWhileRenamedOver(t *testing.T) {
+	v := mounttest.New(t, mounttest.Options{})
+	write(t, v.Path("target"), []byte("target"))
+	write(t, v.Path("name"), []byte("file"))
+	var g errgroup.Group
+	done := make(chan struct{})
+	g.Go(func() error {
+		defer close(done)
+		for range 150 {
+			if err := os.WriteFile(v.Path("tmp"), []byte("file"), 0o644); err != nil {
+				return err
+			}
+			if err := os.Rename(v.Path("tmp"), v.Path("name")); err != nil {
+				return err
+			}
+			if err := os.Symlink("target", v.Path("tmp")); err != nil {
+				return err
+			}
+			if err := os.Rename(v.Path("tmp"), v.Path("name")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	seen := map[string]int{}
+	for running := true; running; {
+		got, err := os.ReadFile(v.Path("name"))
+		switch {
+		case errors.Is(err, syscall.ESTALE):
+			seen["ESTALE"]++
+		case err != nil:
+			t.Errorf("read: %v", err)
+		default:
+			seen[string(got)]++
+		}
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+	}
+	must(t, g.Wait())
+	t.Logf("%v", seen)
+	for what := range seen {
+		if what != "file" && what != "target" && what != "ESTALE" {
+			t.Errorf("read %q", what)
+		}
+	}
+	if seen["file"] == 0 || seen["target"] == 0 {
+		t.Errorf("never saw both: %v", seen)
+	}
 }

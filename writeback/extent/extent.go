@@ -15,6 +15,7 @@ const (
 	Staged Kind = 1 // in staging file Src, at SrcOff
 	Base   Kind = 2 // in the base object, at SrcOff
 	Remote Kind = 3 // in source object Src, at SrcOff
+	Sent   Kind = 4 // in the file's unfinished upload and nowhere else; cannot be read
 )
 
 // String names the kind for logs and tests.
@@ -28,6 +29,8 @@ func (k Kind) String() string {
 		return "base"
 	case Remote:
 		return "remote"
+	case Sent:
+		return "sent"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }

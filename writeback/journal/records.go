@@ -85,6 +85,20 @@ type Upload struct {
 	UploadID string    `json:"upload_id"`
 	Ino      uint64    `json:"ino"`
 	Since    time.Time `json:"since"`
+
+	// Keep says that some bytes of inode Ino are in this upload and nowhere else: it is completed, and never
+	// aborted but by the user. Parts are those that were sent.
+	Keep  bool   `json:"keep,omitempty"`
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Part is a part that was sent.
+type Part struct {
+	Number   int    `json:"n"`
+	ETag     string `json:"etag"`
+	Size     int64  `json:"size"`
+	CRC64    uint64 `json:"crc64,omitempty"`
+	HasCRC64 bool   `json:"has_crc64,omitempty"`
 }
 
 // Removal is a deletion that was acknowledged and waits: it means Version, and no other content of Key.

@@ -382,6 +382,51 @@ func TestFreeSpaceFloor(t *testing.T) {
 	wantHeld(t, s, o, 302, 64*kib, true)
 }
 
+// TestConcurrentUse has everything happen at once in a cache that always evicts.
+func TestConcurrentUse(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, Options{Dir: dir, MaxBytes: 256 * kib})
+	var wg sync.WaitGroup
+	for worker := range 6 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(worker), 1))
+			for range 400 {
+				o, idx := testObject(rng.IntN(5)), rng.Int64N(20)
+				switch rng.IntN(12) {
+				case 0:
+					s.Drop(o.key)
+				case 1:
+					s.Remove(o, idx)
+				case 2:
+					s.Keep(NewObject(o.key, "other", o.size, o.blockBytes))
+				case 3:
+					s.Trim(rng.Int64N(256 * kib))
+				case 4, 5, 6:
+					s.Put(o, idx, content(o, idx, 4*kib, idx%2 == 0))
+				case 7:
+					put(s, o, idx, 4*kib)
+				default:
+					holds(t, s, o, idx, 4*kib)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s.Trim(1 << 60) // behind what is queued
+	u := s.Usage()
+	if n := dirBytes(t, dir); n != u.Bytes || n > 256*kib {
+		t.Errorf("%d bytes in the directory, %d in the books, at most %d allowed", n, u.Bytes, 256*kib)
+	}
+	if u.Failed || u.Damaged > 0 {
+		t.Errorf("usage %+v", u)
+	}
+	s.Close()
+	s = openStore(t, Options{Dir: dir, MaxBytes: 256 * kib})
+	if got := s.Usage(); got.Blocks != u.Blocks || got.Objects != u.Objects {
+		t.Errorf("after a restart %+v, before %+v", got, u)
+	}
+}
+
 func TestDirectoryOfAnotherFormat(t *testing.T) {
 	for _, tc := range []struct {
 		name, file, text, want string

@@ -14,9 +14,10 @@
 // is again a file each, holes come in pages of the filesystem so that compression gains little, and
 // to learn what is there takes a system call per extent. Segments make every write sequential, cost
 // a small object only its bytes, need nothing special of the filesystem, and start by reading one
-// index of 32 bytes per block from each of about 256 files.
+// index of 32 bytes per block from each of about 256 files: 0.6 s for a million blocks in the page
+// cache.
 //
-// What is where is known from memory alone, at about 80 bytes per block: the index holds hashes and
+// What is where is known from memory alone, at 90 to 120 bytes per block: the index holds hashes and
 // places. Names are on disk, where each read compares them, so that equal hashes cost a miss.
 //
 // # Eviction

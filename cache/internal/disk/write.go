@@ -30,18 +30,25 @@ type place struct {
 }
 
 // Put offers block idx of o. It copies p and does not wait: what the writer has no room for is not
-// kept.
+// kept. A Drop or Remove at the same time may come before it or after it.
 func (s *Store) Put(o *Object, idx int64, p []byte) {
 	if s.failed.Load() || !o.storable(len(p)) {
 		return
 	}
+	size := int64(len(p))
 	s.mu.Lock()
-	if s.closed || s.queued+int64(len(p)) > s.o.QueueBytes || len(s.queue) >= maxTasks {
+	full := s.closed || s.queued+size > s.o.QueueBytes || len(s.queue) >= maxTasks
+	if full {
 		s.usage.Skipped++
 		s.mu.Unlock()
 		return
 	}
-	s.pushLocked(&task{o: o, idx: idx, buf: slices.Clone(p)})
+	s.queued += size // a place for the copy, which is made without the lock
+	s.mu.Unlock()
+	t := &task{o: o, idx: idx, buf: slices.Clone(p)}
+	s.mu.Lock()
+	s.queued -= size
+	s.pushLocked(t)
 	s.mu.Unlock()
 	s.rouse()
 }
