@@ -102,6 +102,9 @@ func (f *File) deleteShadowed(src string) error {
 	if err := s.Client.Delete(s.ctx, src, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recordDeletedLocked(src, e.version)
 	return nil
 }
 
@@ -446,6 +449,14 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 		}
 		f.mu.Unlock()
 	}
+	for _, f := range s.moveClean(src, dst, moved) {
+		f.orphan()
+	}
+}
+
+// moveClean records that the objects in moved, of which there are no Files, are below dst now. It returns
+// the Files whose objects were replaced by that: of an empty directory's marker.
+func (s *Store) moveClean(src, dst string, moved map[string]Version) (replaced []*File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for from, v := range moved {
@@ -456,8 +467,15 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 			a = e.attr
 		}
 		s.recordDeletedLocked(from, v)
-		if !v.Absent() {
-			s.recordLocked(dst+from[len(src):], v, a)
+		if v.Absent() {
+			continue
 		}
+		to := dst + from[len(src):]
+		if e := s.names.at(to); e.file != nil {
+			replaced = append(replaced, e.file)
+			e.file = nil
+		}
+		s.recordLocked(to, v, a)
 	}
+	return replaced
 }
