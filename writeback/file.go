@@ -40,6 +40,7 @@ type File struct {
 	dirtyAttr      bool // attributes differ from the base's
 	mtimeSet       bool // Mtime was asked for, not only implied by a write
 	aclKnown       bool // attr.Headers.ACL and grants are the object's
+	tagsKnown      bool // attr.Headers.Tagging is the object's
 	dataSeq        uint64
 	attrSeq        uint64
 	committing     bool
@@ -125,7 +126,7 @@ func (f *File) Rebase(v Version, a Attr) bool {
 		return false
 	}
 	f.setBase(v)
-	f.attr, f.ctime, f.aclKnown = a, time.Time{}, false
+	f.attr, f.ctime, f.aclKnown, f.tagsKnown = a, time.Time{}, false, false
 	f.dropStagingLocked()
 	return true
 }
@@ -140,9 +141,9 @@ func (f *File) Confirm(v Version, a Attr) {
 	v.Appendable = v.Appendable || f.base.Appendable
 	f.base = v
 	if !f.dirtyAttr && !f.dirtyData && !f.committing {
-		acl := f.attr.Headers.ACL
+		before := f.attr.Headers
 		f.attr = a
-		f.attr.Headers.ACL = acl
+		takeUntold(&f.attr.Headers, before)
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeReaderLocked()
-	f.base, f.aclKnown = r.v, true
+	f.base, f.aclKnown = r.v, c.aclKnown
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}
