@@ -183,8 +183,8 @@ func (f *File) overwrite() (Replaced, error) {
 	if err != nil {
 		return was, fmt.Errorf("commit %q: %w", key, err)
 	}
-	if other := s.fileAt(key); other != nil {
-		other.Rebase(r.v, r.attr) // if it is open it goes on with the version it has
+	if other := s.fileAt(key); other != nil && !other.Rebase(r.v, r.attr) {
+		other.Part() // it is open: the name is the new version's, the handles keep theirs
 	}
 	s.Changed(key)
 	return was, nil
