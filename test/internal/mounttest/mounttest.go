@@ -206,7 +206,7 @@ func (b *Bucket) Mutations() int64 {
 	var n int64
 	for op, s := range b.Server.Stats() {
 		switch op {
-		case "HeadObject", "GetObject", "ListObjects", "HeadBucket", "ListParts", "ListUploads", "GetObjectACL", "GetBucketVersioning":
+		case "HeadObject", "GetObject", "ListObjects", "HeadBucket", "ListParts", "ListUploads", "GetObjectACL", "GetObjectTagging", "GetBucketVersioning":
 		default:
 			n += s.Requests
 		}
