@@ -3,6 +3,22 @@ module cosfuse
 go 1.26.0
 
 require (
+	github.com/cockroachdb/pebble/v2 v2.1.7 // journal, persistent metadata, the server's index: ordered, checksummed, group commit, crash-tested
+	github.com/dgraph-io/ristretto/v2 v2.4.2 // RAM cache: cost-based admission keeps a scan from flushing the hot set
+	github.com/goccy/go-yaml v1.19.2 // config file; maintained, which gopkg.in/yaml.v3 is not
+	github.com/google/go-cmp v0.7.0 // tests: readable differences of structures
+	github.com/hanwen/go-fuse/v2 v2.12.1 // FUSE: the fastest in pure Go; readdirplus, notifications, passthrough
+	github.com/klauspost/compress v1.20.3 // disk cache: s2 compresses at the speed of the disk
+	github.com/spf13/cobra v1.10.2 // commands, help, completion as Go users know them
+	github.com/spf13/pflag v1.0.9 // flags of cobra: POSIX forms
+	github.com/vbauerster/mpb/v8 v8.9.3 // progress bars: several live ones with ETA
+	go.uber.org/goleak v1.3.0 // tests: no goroutine outlives its owner
+	golang.org/x/sync v0.24.0 // errgroup: bounded fan-out that stops at the first error
+	golang.org/x/sys v0.48.0 // fallocate, mount and xattr calls that syscall lacks
+	pgregory.net/rapid v1.3.0 // tests: random operations with shrinking
+)
+
+require (
 	github.com/DataDog/zstd v1.5.7 // indirect
 	github.com/RaduBerinde/axisds v0.1.0 // indirect
 	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54 // indirect
@@ -13,25 +29,17 @@ require (
 	github.com/cockroachdb/crlib v0.0.0-20241112164430-1264a2edc35b // indirect
 	github.com/cockroachdb/errors v1.11.3 // indirect
 	github.com/cockroachdb/logtags v0.0.0-20230118201751-21c54148d20b // indirect
-	github.com/cockroachdb/pebble/v2 v2.1.7 // indirect
 	github.com/cockroachdb/redact v1.1.5 // indirect
 	github.com/cockroachdb/swiss v0.0.0-20260820225851-333444432258 // indirect
 	github.com/cockroachdb/tokenbucket v0.0.0-20230807174530-cc333fc44b06 // indirect
-	github.com/dgraph-io/ristretto/v2 v2.4.2 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/getsentry/sentry-go v0.27.0 // indirect
-	github.com/goccy/go-yaml v1.19.2 // indirect
 	github.com/gogo/protobuf v1.3.2 // indirect
-	github.com/golang/protobuf v1.5.3 // indirect
 	github.com/golang/snappy v0.0.5-0.20231225225746-43d5d4cd4e0e // indirect
-	github.com/google/go-cmp v0.7.0 // indirect
-	github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
-	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/kr/pretty v0.3.1 // indirect
 	github.com/kr/text v0.2.0 // indirect
 	github.com/mattn/go-runewidth v0.0.16 // indirect
-	github.com/matttproud/golang_protobuf_extensions v1.0.4 // indirect
 	github.com/minio/minlz v1.0.1-0.20250507153514-87eb42fe8882 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
@@ -41,15 +49,7 @@ require (
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/rogpeppe/go-internal v1.9.0 // indirect
-	github.com/spf13/cobra v1.10.2 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
-	github.com/vbauerster/mpb/v8 v8.9.3 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/exp v0.0.0-20230626212559-97b1e661b5df // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
-	golang.org/x/time v0.16.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
 )

@@ -35,11 +35,15 @@ type failure struct {
 
 // attempt sends the request once. A nil failure is success.
 func (c *Client) attempt(ctx context.Context, r *request, n int) *failure {
-	if err := c.limit.acquire(ctx); err != nil {
+	limit := &c.limit
+	if r.body != nil {
+		limit = &c.sendLimit
+	}
+	if err := limit.acquire(ctx); err != nil {
 		return c.localFailure(r, err)
 	}
 	f := c.exchange(ctx, r, n)
-	c.limit.release(f != nil && f.throttled, f == nil)
+	limit.release(f != nil && f.throttled, f == nil)
 	return f
 }
 

@@ -20,7 +20,11 @@ type Client struct {
 	log    *slog.Logger
 	rt     http.RoundTripper
 	clock  serverClock
-	limit  limiter
+	limit  limiter // of requests without a body
+
+	// sendLimit is of those with one, which may be read from the service itself while it is sent: if
+	// both waited for the same room, the reading would wait for its own end.
+	sendLimit limiter
 }
 
 // New returns a client for a bucket. It sends nothing; HeadBucket tells whether bucket and
@@ -42,6 +46,8 @@ func New(o Options) (*Client, error) {
 		rt:     o.HTTPTransport,
 		clock:  serverClock{local: o.Clock, log: o.Logger},
 		limit:  limiter{wide: o.MaxConns, clock: o.Clock},
+
+		sendLimit: limiter{wide: o.MaxConns, clock: o.Clock},
 	}
 	c.creds, c.own = keepFresh(o.Credentials, o.Logger, func() time.Time { t, _ := c.clock.now(); return t })
 	if c.rt == nil {

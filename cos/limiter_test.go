@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -103,6 +104,48 @@ func TestThrottleSlowsTheClient(t *testing.T) {
 		wg.Wait()
 		if most > 10 {
 			t.Errorf("%d requests at a time after a throttled burst of 16", most)
+		}
+	})
+}
+
+// ownBody is a body that is read from the service while it is sent.
+type ownBody struct{ c *Client }
+
+func (b ownBody) ReadAt(p []byte, off int64) (int, error) {
+	r, err := b.c.Get(context.Background(), "base", &GetOptions{Off: off, Size: int64(len(p))})
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.ReadFull(r.Body, p)
+	return n, errors.Join(err, r.Body.Close())
+}
+
+// TestThrottledSenderMayReceive puts, one at a time because of a 503, what must be got first.
+func TestThrottledSenderMayReceive(t *testing.T) {
+	puts := 0
+	bubble(t, func(o *Options) { o.Attempts = 5 }, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				t.Error(err)
+			}
+			if puts++; puts == 1 {
+				w.WriteHeader(503)
+				return
+			}
+			w.Header().Set("ETag", `"0"`)
+			return
+		}
+		w.Header().Set("Content-Length", "4")
+		w.Header().Set("Content-Range", "bytes 0-3/4")
+		w.Header().Set("ETag", `"1"`)
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = io.WriteString(w, "body") // the client sees it fail
+	}, func(t *testing.T, c *Client) {
+		if _, err := c.Put(context.Background(), "k", ownBody{c}, 4, nil); err != nil {
+			t.Fatal(err)
+		}
+		if puts != 2 {
+			t.Errorf("%d attempts, want 2", puts)
 		}
 	})
 }

@@ -26,6 +26,10 @@ var errnoTable = []struct {
 	{writeback.ErrExists, syscall.EEXIST},
 	{writeback.ErrRelayLimit, syscall.EOPNOTSUPP},
 	{writeback.ErrClosed, syscall.EIO},
+	{writeback.ErrNoSuchFile, syscall.ENOENT}, // this one and the next three: for recover, never a mount's
+	{writeback.ErrInUse, syscall.EBUSY},
+	{writeback.ErrIncomplete, syscall.EIO},
+	{writeback.ErrNoService, syscall.EIO},
 	{writeback.ErrLocked, syscall.EIO}, // these three end the start of a mount and reach no caller
 	{writeback.ErrForeign, syscall.EIO},
 	{writeback.ErrFormat, syscall.EIO},

@@ -61,6 +61,7 @@ type File struct {
 	pause      time.Duration // before the next try of a commit that keeps failing
 
 	unlinked bool // has no name any more; nothing of it is committed
+	parted   bool // unlinked because another writer's version has the name: it cannot be changed any more
 	doomed   bool // unlinked, but its object waits for the last close
 	handles  int
 	err      error        // of a commit that nobody waited for; told by the next Flush or Fsync
@@ -156,6 +157,9 @@ var errAttrUnknown = errors.New("attributes are not known yet: Confirm them firs
 func (f *File) SetAttr(change func(*Attr) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.parted {
+		return ErrStale
+	}
 	if !f.attr.Known {
 		return errAttrUnknown
 	}

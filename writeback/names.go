@@ -119,7 +119,9 @@ func (s *Store) localOfLocked(key string, e *name) (l Local, ok bool) {
 }
 
 // goingLocked reports whether key was deleted here and the deletion waits.
-func (s *Store) goingLocked(key string, e *name) bool { return e.doomed != nil || s.removals.waits(key) }
+func (s *Store) goingLocked(key string, e *name) bool {
+	return e.doomed != nil || s.removals.waits(key)
+}
 
 // LocalChildren returns what the Store knows of the names directly in the directory prefix ("" or
 // ending in "/"), in the order of keys.

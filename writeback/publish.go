@@ -25,6 +25,9 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	s.Failpoint(fpCommitAttempt)
+	if c.shadows {
+		s.keepReplacedAt(c.key, c.f)
+	}
 	if c.early != nil {
 		if c.early.usable(c, plan) {
 			return c.publishEarly(ctx)

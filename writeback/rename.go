@@ -37,6 +37,10 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 
 // renameInTurn renames with the turn on both keys.
 func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
+	if err := f.deleteShadowed(src); err != nil {
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
+	s.keepReplacedAt(dst, f)
 	f.mu.Lock()
 	if f.ext.Any(isSent) { // its upload is to this key: complete it first
 		f.mu.Unlock()
@@ -79,6 +83,29 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	s.moveName(f, src, dst, c.base)
 	s.Failpoint(fpRenameMoved)
 	return f.rejournalLocked()
+}
+
+// deleteShadowed deletes the object that f, never committed, was to replace at src: its name is about to go.
+// One whose deletion waits anyway is left to that.
+func (f *File) deleteShadowed(src string) error {
+	s := f.s
+	f.mu.Lock()
+	shadows := f.base.Absent() && f.shadows
+	f.mu.Unlock()
+	s.mu.Lock()
+	e := s.names.at(src)
+	waits := s.goingLocked(src, e)
+	s.mu.Unlock()
+	if !shadows || waits {
+		return nil
+	}
+	if err := s.Client.Delete(s.ctx, src, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recordDeletedLocked(src, e.version)
+	return nil
 }
 
 // rejournalLocked brings f's record up to date after its name changed.
@@ -151,9 +178,15 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	if !f.base.Absent() {
 		s.removals.void(dst)
 	}
-	if old != nil && old != f {
-		old.orphan()
+	if old == nil || old == f {
+		return
 	}
+	if f.base.Absent() && !f.journalled { // what old had acknowledged may go only when this is as safe
+		if err := f.persistLocked(); err != nil {
+			s.Logger.Error("a file that replaced another could not be journalled", "ino", f.ino, "key", dst, "err", err)
+		}
+	}
+	old.orphan()
 }
 
 // orphan takes the name from a file that another one replaced.
@@ -416,6 +449,14 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 		}
 		f.mu.Unlock()
 	}
+	for _, f := range s.moveClean(src, dst, moved) {
+		f.orphan()
+	}
+}
+
+// moveClean records that the objects in moved, of which there are no Files, are below dst now. It returns
+// the Files whose objects were replaced by that: of an empty directory's marker.
+func (s *Store) moveClean(src, dst string, moved map[string]Version) (replaced []*File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for from, v := range moved {
@@ -426,8 +467,15 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 			a = e.attr
 		}
 		s.recordDeletedLocked(from, v)
-		if !v.Absent() {
-			s.recordLocked(dst+from[len(src):], v, a)
+		if v.Absent() {
+			continue
 		}
+		to := dst + from[len(src):]
+		if e := s.names.at(to); e.file != nil {
+			replaced = append(replaced, e.file)
+			e.file = nil
+		}
+		s.recordLocked(to, v, a)
 	}
+	return replaced
 }

@@ -206,6 +206,7 @@ func (s *Store) syncFiles(ctx context.Context, match func(key string) bool, pref
 				return nil
 			}
 			errs[i] = f.Fsync(ctx)
+			f.dropIfIdle() // else it would stand for the name until the queue comes to it
 			return nil
 		})
 	}

@@ -514,3 +514,36 @@ func TestRemovedAndMadeAgain(t *testing.T) {
 	r.must(r.store.FlushRemovals(""))
 	r.wantObject("d/b", []byte("new"))
 }
+
+// TestReplacedWhileOpen reads on from a file that our own rename, or a new file of its name, replaced.
+func TestReplacedWhileOpen(t *testing.T) {
+	r := newRig(t)
+	old := random(3 * mib)
+	for _, key := range []string{"a", "b", "c"} {
+		r.put(key, old)
+	}
+	h, g, k := r.open(r.store, "a", false), r.open(r.store, "b", false), r.open(r.store, "c", false)
+	tmp := r.create(r.store, "tmp", false)
+	r.write(tmp, []byte("new"), 0)
+	r.must(tmp.Flush())
+	r.must(r.store.Rename(tmp.f, "a", true)) // sed -i
+	dirty := r.create(r.store, "tmp", false)
+	r.write(dirty, []byte("new"), 0)
+	r.must(r.store.Rename(dirty.f, "b", true)) // the same before anything was sent
+	r.must(dirty.Flush())
+	r.must(r.store.Remove(k.f)) // rm, and again
+	again := r.create(r.store, "c", false)
+	r.write(again, []byte("new"), 0)
+	r.must(again.Flush())
+	for i, x := range []*Handle{h, g, k} {
+		if got := r.read(x); !bytes.Equal(got, old) {
+			t.Errorf("handle %d reads %d bytes that are not the old ones", i, len(got))
+		}
+	}
+	for _, key := range []string{"a", "b", "c"} {
+		r.wantObject(key, []byte("new"))
+	}
+	for _, x := range []*Handle{h, g, k, tmp, dirty, again} {
+		r.must(x.Close())
+	}
+}

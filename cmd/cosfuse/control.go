@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,11 +31,24 @@ const (
 
 // keeper is the write state of a mount, as far as the control socket shows it. *writeback.Store is one.
 type keeper interface {
-	Status() []writeback.FileStatus
+	rescuer
 	SyncBelow(ctx context.Context, key string) error
+	PendingRemovals() []string
+	FlushRemovals(prefix string) error
 }
 
-var _ keeper = (*writeback.Store)(nil)
+// rescuer decides upon single files. *writeback.Store is one, and *writeback.Offline.
+type rescuer interface {
+	Status() []writeback.FileStatus
+	Export(ctx context.Context, ino uint64, w io.Writer, partial bool) ([]writeback.Gap, error)
+	Retry(ctx context.Context, ino uint64) (writeback.Replaced, error)
+	Drop(ino uint64) error
+}
+
+var (
+	_ keeper  = (*writeback.Store)(nil)
+	_ rescuer = (*writeback.Offline)(nil)
+)
 
 // control serves the socket of one mount.
 type control struct {
@@ -43,6 +57,7 @@ type control struct {
 	path   string // of the socket
 	server *http.Server
 	served chan struct{} // closed when no more requests are taken
+	cut    func()        // ends the context of every request
 
 	mu       sync.Mutex // guards the fields below
 	draining bool       // nothing that works on the state is begun any more
@@ -56,6 +71,7 @@ func startControl(ctx context.Context, cacheDir, prefix string, state keeper, lo
 	if err != nil {
 		return nil, err
 	}
+	ctx, c.cut = context.WithCancel(ctx)
 	c.server = &http.Server{
 		Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -75,6 +91,7 @@ func (c *control) drain() {
 	c.mu.Lock()
 	c.draining = true
 	c.mu.Unlock()
+	c.cut() // a look at the state does not ask for its context
 	c.working.Wait()
 }
 
@@ -184,6 +201,9 @@ func (c *control) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+controlVersion+"/status", c.status)
 	mux.HandleFunc("POST "+controlVersion+"/sync", c.sync)
+	mux.HandleFunc("GET "+controlVersion+"/files/{ino}/bytes", c.onFile(c.export))
+	mux.HandleFunc("POST "+controlVersion+"/files/{ino}/retry", c.onFile(c.retry))
+	mux.HandleFunc("DELETE "+controlVersion+"/files/{ino}", c.onFile(c.drop))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(controlHeader, strings.TrimPrefix(controlVersion, "/v"))
 		mux.ServeHTTP(w, r)
@@ -192,8 +212,9 @@ func (c *control) handler() http.Handler {
 
 // writeState is the answer to a look at files.
 type writeState struct {
-	Files  []fileStatus `json:"files"` // not if only totals were asked for
-	Totals totals       `json:"totals"`
+	Files    []fileStatus `json:"files"` // not if only totals were asked for
+	Totals   totals       `json:"totals"`
+	Removals int          `json:"removals"` // deletions that wait
 }
 
 // below returns the files at or below the key of path.
@@ -210,10 +231,18 @@ func (c *control) below(path string) []fileStatus {
 // key is that of a path below the mountpoint.
 func (c *control) key(path string) string { return c.prefix + path }
 
+// directory is the prefix of what is below a path.
+func (c *control) directory(path string) string {
+	if path == "" {
+		return c.prefix
+	}
+	return c.key(path) + "/"
+}
+
 // status answers what is dirty; query "path" restricts it, "totals" leaves the files out.
 func (c *control) status(w http.ResponseWriter, r *http.Request) {
 	files := c.below(r.URL.Query().Get("path"))
-	answer := writeState{Files: files, Totals: sum(files)}
+	answer := writeState{Files: files, Totals: sum(files), Removals: len(c.state.PendingRemovals())}
 	if r.URL.Query().Has("totals") {
 		answer.Files = nil
 	}
@@ -223,7 +252,7 @@ func (c *control) status(w http.ResponseWriter, r *http.Request) {
 // syncReply tells what a sync could not commit.
 type syncReply struct {
 	Left  []fileStatus `json:"left"`
-	Error string       `json:"error,omitempty"` // if it is not about one of these
+	Error string       `json:"error,omitempty"` // of what is not among these: deletions above all
 }
 
 // sync commits what is at or below query "path" and waits for it.
@@ -242,7 +271,10 @@ func (c *control) sync(w http.ResponseWriter, r *http.Request) {
 			answer.Left = append(answer.Left, f)
 		}
 	}
-	if err != nil && len(answer.Left) == 0 {
+	if len(answer.Left) > 0 {
+		err = nil // told
+	}
+	if err = errors.Join(err, c.state.FlushRemovals(c.directory(path))); err != nil {
 		answer.Error = err.Error()
 	}
 	reply(w, answer)

@@ -1,6 +1,6 @@
 // Command cosfuse mounts a Tencent COS bucket, or a prefix of one, as a directory.
 //
-// The verbs are mount, umount, status, sync, serve and version; "cosfuse help VERB" explains each with examples.
+// The verbs are mount, umount, status, sync, recover, serve and version; "cosfuse help VERB" explains each with examples.
 //
 // A mount is one process, the daemon. Unless --foreground is given, "cosfuse mount" starts it in a
 // session of its own and returns once the mount answers, or with the daemon's error. The daemon ends

@@ -28,6 +28,7 @@ type mountOptions struct {
 
 	commit     commitMode
 	cacheDir   string
+	staging    byteSize
 	memory     byteSize
 	diskCache  byteSize // 0 is none
 	diskFree   byteSize
@@ -75,6 +76,7 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(&o.diskFree, "disk-cache-min-free", "space that what is kept there leaves on the filesystem")
 	o.multipartThreshold = 20 << 20
 	f.Var(&o.multipartThreshold, "multipart-threshold", "larger files are uploaded in parts, 1MiB to 5GiB")
+	f.Var(&o.staging, "staging", "most bytes that uncommitted files may take in the cache directory: past them writers\nwait, then get ENOSPC; 0B is as many as its disk holds")
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
 
 	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet, what was read, and the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")

@@ -41,7 +41,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.mountCommand(), c.umountCommand(), c.statusCommand(), c.syncCommand(), c.serveCommand(), c.versionCommand())
+	root.AddCommand(c.mountCommand(), c.umountCommand(), c.statusCommand(), c.syncCommand(), c.recoverCommand(), c.serveCommand(), c.versionCommand())
 	return root
 }
 

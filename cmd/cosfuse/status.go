@@ -122,20 +122,21 @@ func liveStatus(ctx context.Context, s site) (mountStatus, error) {
 	if now, err := readRecord(s.cacheDir); err == nil {
 		rec = now
 	}
-	return mountStatus{
+	m := mountStatus{
 		Source: rec.Source, Mountpoint: rec.Mountpoint, CacheDir: s.cacheDir, PID: rec.PID, State: rec.State,
 		Files: answer.Files, Totals: answer.Totals,
-	}, nil
+	}
+	if answer.Removals > 0 {
+		m.Pending = &pending{Removals: answer.Removals}
+	}
+	return m, nil
 }
 
 // readLeft reads what a dead daemon left in a cache directory.
 func readLeft(cacheDir string) (*writeback.Left, error) {
-	leave, err := visit(cacheDir)
-	if errors.Is(err, errLocked) {
-		return nil, machineError("try again in a moment; its log tells more",
-			"cache directory %s: a daemon has it, and does not answer: it begins, or ends", cacheDir)
-	} else if err != nil {
-		return nil, machineError("do it as the user who mounted, or as root", "cache directory: %w", err)
+	leave, err := enterDead(cacheDir)
+	if err != nil {
+		return nil, err
 	}
 	defer leave()
 	left, err := writeback.ReadLeft(cacheDir)
@@ -143,4 +144,17 @@ func readLeft(cacheDir string) (*writeback.Left, error) {
 		return nil, explainJournal(err, cacheDir)
 	}
 	return left, nil
+}
+
+// enterDead is visit, with an error for the user.
+func enterDead(cacheDir string) (leave func(), err error) {
+	leave, err = visit(cacheDir)
+	switch {
+	case errors.Is(err, errLocked):
+		return nil, machineError("try again in a moment; its log tells more",
+			"cache directory %s: a daemon has it, and does not answer: it begins, or ends", cacheDir)
+	case err != nil:
+		return nil, machineError("do it as the user who mounted, or as root", "cache directory: %w", err)
+	}
+	return leave, nil
 }

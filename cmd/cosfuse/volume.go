@@ -97,7 +97,7 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 	v.store, err = writeback.Open(life, writeback.Options{
 		Client: v.client, Blocks: v.blocks, Dir: o.cacheDir, Prefix: o.prefix,
 		Defaults: defaults, Logger: log, Changed: changes.Add, Background: o.commit == commitBackground,
-		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads,
+		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads, StagingBytes: int64(o.staging),
 	})
 	if err != nil {
 		return explainJournal(err, o.cacheDir)
