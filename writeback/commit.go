@@ -315,15 +315,9 @@ func (f *File) fetcher(v Version) cache.FetchFunc {
 		f.mu.Lock()
 		key := f.key
 		f.mu.Unlock()
-		r, err := f.s.Client.Get(ctx, key, &cos.GetOptions{Off: off, Size: size, Conditions: cos.Conditions{IfMatch: v.ETag}})
-		switch {
-		case errors.Is(err, cos.ErrNotFound), errors.Is(err, cos.ErrPrecondition), errors.Is(err, cos.ErrInvalidRange):
-			return nil, fmt.Errorf("%w: %w", errVersionGone, err)
-		case err != nil:
+		r, err := f.s.Fetch(ctx, key, v, off, size)
+		if err != nil {
 			return nil, err
-		case r.ETag != v.ETag:
-			_ = r.Body.Close() // another version's bytes: not wanted
-			return nil, fmt.Errorf("%w: %q is now %s", errVersionGone, key, r.ETag)
 		}
 		return r.Body, nil
 	}

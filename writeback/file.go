@@ -367,7 +367,7 @@ func (f *File) objectIDLocked() cache.ObjectID {
 // useReaderLocked returns a reader of the base; unuseReader gives it back.
 func (f *File) useReaderLocked() *baseReader {
 	if f.reader == nil {
-		f.reader = &baseReader{Reader: f.s.Blocks.Open(f.objectIDLocked(), f.fetcher(f.base))}
+		f.reader = &baseReader{Reader: f.s.Blocks.OpenVerified(f.objectIDLocked(), f.fetcher(f.base), f.base.checksum)}
 	}
 	f.reader.users++
 	return f.reader
