@@ -200,6 +200,7 @@ func (m *Mount) acquireKey(key string, o object) (*writeback.File, error) {
 	}
 	l, ok := m.o.Store.Local(key)
 	if o.bare && (!ok || l.File == nil) {
+		m.dirs.Drop(key) // it says that there is no marker
 		return m.o.Store.Create(key, m.bornAttr(o.attr), writeback.CreateMode{})
 	}
 	f := m.o.Store.Acquire(key, o.ver, o.attr)

@@ -26,9 +26,17 @@ var errnoTable = []struct {
 	{writeback.ErrExists, syscall.EEXIST},
 	{writeback.ErrRelayLimit, syscall.EOPNOTSUPP},
 	{writeback.ErrClosed, syscall.EIO},
+	{writeback.ErrNoSuchFile, syscall.ENOENT}, // this one and the next three: for recover, never a mount's
+	{writeback.ErrInUse, syscall.EBUSY},
+	{writeback.ErrIncomplete, syscall.EIO},
+	{writeback.ErrNoService, syscall.EIO},
 	{writeback.ErrLocked, syscall.EIO}, // these three end the start of a mount and reach no caller
 	{writeback.ErrForeign, syscall.EIO},
 	{writeback.ErrFormat, syscall.EIO},
+	{writeback.ErrNoSuchFile, syscall.EIO}, // these four are for commands
+	{writeback.ErrInUse, syscall.EIO},
+	{writeback.ErrIncomplete, syscall.EIO},
+	{writeback.ErrNoService, syscall.EIO},
 
 	{context.Canceled, syscall.EINTR}, // the caller was interrupted; flush and fsync never are
 	{context.DeadlineExceeded, syscall.ETIMEDOUT},

@@ -133,7 +133,9 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 			attr:  writeback.DecodeAttr(info, fs.m.o.Defaults),
 		}
 		if l, ok := fs.m.o.Store.Local(key); ok && l.File != nil {
-			l.File.Confirm(f.ver, f.attr)
+			if l.File.Confirm(f.ver, f.attr); l.File.Stat().Handles > 0 {
+				l.File.Grow(f.ver, f.attr)
+			}
 		}
 	}
 	fs.m.o.Store.Observed(key, asked, f.ver, f.attr)

@@ -195,10 +195,12 @@ func (m *Mount) answer(ctx context.Context, dir *node, q question, hidden, onlin
 	return m.fileObject(ctx, dir, q, online)
 }
 
-// hasLocalChildren reports whether something directly below prefix exists here only.
+// hasLocalChildren reports whether something directly below prefix exists here only, or was made here so
+// lately that nobody else is believed to have removed it.
 func (m *Mount) hasLocalChildren(prefix string) bool {
+	now := m.o.Now()
 	for _, l := range m.o.Store.LocalChildren(prefix) {
-		if !l.Deleted {
+		if m.localBelief(l, true, now) == present {
 			return true
 		}
 	}
@@ -492,16 +494,21 @@ func (m *Mount) noteHidden(prefix string, l *cache.Listing) {
 
 // fetchPage is the cache's way to the service.
 func (m *Mount) fetchPage(ctx context.Context, prefix, marker string) (*cache.Page, error) {
+	own, hasOwn := m.o.Store.Local(prefix)
 	p, err := m.o.Client.List(ctx, &cos.ListOptions{Prefix: prefix, Delimiter: "/", Marker: marker})
 	if err != nil {
 		return nil, err
 	}
-	page := &cache.Page{Prefixes: p.CommonPrefixes, Entries: make([]cache.RawEntry, len(p.Entries))}
+	page := &cache.Page{Prefixes: p.CommonPrefixes, Entries: make([]cache.RawEntry, 0, len(p.Entries)+1)}
+	if hasOwn && !own.Deleted && marker == "" && (len(p.Entries) == 0 || p.Entries[0].Key != prefix) {
+		// Our marker is on its way: long after it has arrived, this listing would say that there is none.
+		page.Entries = append(page.Entries, cache.RawEntry{Key: prefix, ETag: own.Version.ETag, LastModified: own.At})
+	}
 	for i := range p.Entries {
 		e := &p.Entries[i]
-		page.Entries[i] = cache.RawEntry{
+		page.Entries = append(page.Entries, cache.RawEntry{
 			Key: e.Key, Size: e.Size, ETag: e.ETag, LastModified: e.LastModified, StorageClass: e.StorageClass,
-		}
+		})
 	}
 	if p.Truncated {
 		page.Next = p.NextMarker

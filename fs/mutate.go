@@ -340,6 +340,7 @@ func (m *Mount) keepDirectory(ctx context.Context, key string) error {
 	}
 	f.Release()
 	m.facts.drop(key)
+	m.dirs.Drop(key) // it says that there is no marker
 	return nil
 }
 

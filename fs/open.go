@@ -34,6 +34,9 @@ func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
 	}
 	defer f.Release() // the handle holds its own
 	if err := n.m.revalidate(ctx, f); err != nil {
+		if f.Stat().Unlinked {
+			n.m.tree.detach(n) // the name is the newer version's: it gets a node of its own
+		}
 		return nil, err
 	}
 	h := n.newHandle(f, flags)
@@ -63,7 +66,7 @@ func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 		f.Confirm(now.ver, now.attr)
 		return nil
 	}
-	if f.Rebase(now.ver, now.attr) || !f.Stat().Dirty {
+	if f.Rebase(now.ver, now.attr) || f.Grow(now.ver, now.attr) || f.Part() {
 		return syscall.ESTALE
 	}
 	return nil

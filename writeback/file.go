@@ -40,6 +40,7 @@ type File struct {
 	dirtyAttr      bool // attributes differ from the base's
 	mtimeSet       bool // Mtime was asked for, not only implied by a write
 	aclKnown       bool // attr.Headers.ACL and grants are the object's
+	tagsKnown      bool // attr.Headers.Tagging is the object's
 	dataSeq        uint64
 	attrSeq        uint64
 	committing     bool
@@ -61,6 +62,7 @@ type File struct {
 	pause      time.Duration // before the next try of a commit that keeps failing
 
 	unlinked bool // has no name any more; nothing of it is committed
+	parted   bool // unlinked because another writer's version has the name: it cannot be changed any more
 	doomed   bool // unlinked, but its object waits for the last close
 	handles  int
 	err      error        // of a commit that nobody waited for; told by the next Flush or Fsync
@@ -124,7 +126,7 @@ func (f *File) Rebase(v Version, a Attr) bool {
 		return false
 	}
 	f.setBase(v)
-	f.attr, f.ctime, f.aclKnown = a, time.Time{}, false
+	f.attr, f.ctime, f.aclKnown, f.tagsKnown = a, time.Time{}, false, false
 	f.dropStagingLocked()
 	return true
 }
@@ -139,9 +141,9 @@ func (f *File) Confirm(v Version, a Attr) {
 	v.Appendable = v.Appendable || f.base.Appendable
 	f.base = v
 	if !f.dirtyAttr && !f.dirtyData && !f.committing {
-		acl := f.attr.Headers.ACL
+		before := f.attr.Headers
 		f.attr = a
-		f.attr.Headers.ACL = acl
+		takeUntold(&f.attr.Headers, before)
 	}
 }
 
@@ -156,6 +158,9 @@ var errAttrUnknown = errors.New("attributes are not known yet: Confirm them firs
 func (f *File) SetAttr(change func(*Attr) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.parted {
+		return ErrStale
+	}
 	if !f.attr.Known {
 		return errAttrUnknown
 	}
@@ -362,7 +367,7 @@ func (f *File) objectIDLocked() cache.ObjectID {
 // useReaderLocked returns a reader of the base; unuseReader gives it back.
 func (f *File) useReaderLocked() *baseReader {
 	if f.reader == nil {
-		f.reader = &baseReader{Reader: f.s.Blocks.Open(f.objectIDLocked(), f.fetcher(f.base))}
+		f.reader = &baseReader{Reader: f.s.Blocks.OpenVerified(f.objectIDLocked(), f.fetcher(f.base), f.base.checksum)}
 	}
 	f.reader.users++
 	return f.reader

@@ -120,6 +120,9 @@ func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 	if h.poisoned {
 		return 0, ErrPoisoned
 	}
+	if f.parted {
+		return 0, ErrStale
+	}
 	if room != nil {
 		h.poisoned = true
 		return 0, room
@@ -216,6 +219,9 @@ func (h *Handle) Truncate(size int64) error {
 	f := h.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.parted {
+		return ErrStale
+	}
 	if size > 0 && size < f.size && size > partOff(partAt(size)) && f.punchedLocked(size, size+1) {
 		return errPunched(f.key)
 	}

@@ -40,6 +40,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	if err := f.deleteShadowed(src); err != nil {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
+	s.keepReplacedAt(dst, f)
 	f.mu.Lock()
 	if f.ext.Any(isSent) { // its upload is to this key: complete it first
 		f.mu.Unlock()
@@ -75,7 +76,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeReaderLocked()
-	f.base, f.aclKnown = r.v, true
+	f.base, f.aclKnown = r.v, c.aclKnown
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}
@@ -101,6 +102,9 @@ func (f *File) deleteShadowed(src string) error {
 	if err := s.Client.Delete(s.ctx, src, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recordDeletedLocked(src, e.version)
 	return nil
 }
 
@@ -445,6 +449,14 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 		}
 		f.mu.Unlock()
 	}
+	for _, f := range s.moveClean(src, dst, moved) {
+		f.orphan()
+	}
+}
+
+// moveClean records that the objects in moved, of which there are no Files, are below dst now. It returns
+// the Files whose objects were replaced by that: of an empty directory's marker.
+func (s *Store) moveClean(src, dst string, moved map[string]Version) (replaced []*File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for from, v := range moved {
@@ -455,8 +467,15 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 			a = e.attr
 		}
 		s.recordDeletedLocked(from, v)
-		if !v.Absent() {
-			s.recordLocked(dst+from[len(src):], v, a)
+		if v.Absent() {
+			continue
 		}
+		to := dst + from[len(src):]
+		if e := s.names.at(to); e.file != nil {
+			replaced = append(replaced, e.file)
+			e.file = nil
+		}
+		s.recordLocked(to, v, a)
 	}
+	return replaced
 }

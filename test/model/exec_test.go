@@ -268,14 +268,14 @@ func (d *disk) closeAll() {
 	}
 }
 
-// look walks the whole directory. A name that is listed and not found is left out if late says so: it is
-// one that another mount removed, and the overlay of our own changes still shows it.
-func (d *disk) look(late bool) (map[string]seen, error) {
+// look finds everything there is: by reading directories, or by asking for every name of the alphabet.
+func (d *disk) look(ask bool) (map[string]seen, error) {
+	if ask {
+		out := map[string]seen{}
+		return out, d.ask("", out)
+	}
 	out := map[string]seen{}
 	err := filepath.WalkDir(d.dir, func(p string, e iofs.DirEntry, err error) error {
-		if late && errors.Is(err, iofs.ErrNotExist) {
-			return nil
-		}
 		if err != nil || p == d.dir {
 			return err
 		}
@@ -287,12 +287,32 @@ func (d *disk) look(late bool) (map[string]seen, error) {
 		if err == nil {
 			out[rel] = s
 		}
-		if late && errors.Is(err, iofs.ErrNotExist) {
-			return nil
-		}
 		return err
 	})
 	return out, err
+}
+
+// ask adds what is at and below dir to out. Between mounts it takes the place of reading directories: there,
+// names that the mount made or removed itself may be out of date for longer than other names.
+func (d *disk) ask(dir string, out map[string]seen) error {
+	for _, name := range names {
+		p := filepath.Join(dir, name)
+		s, err := d.lookAt(p)
+		if errors.Is(err, iofs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		out[p] = s
+		if s.kind != directory {
+			continue
+		}
+		if err := d.ask(p, out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *disk) lookAt(p string) (seen, error) {

@@ -18,6 +18,38 @@ func TestLists(t *testing.T) {
 			{"op":"append","path":"b","len":3,"mode":420}
 			{"op":"truncate","path":"b"}
 			{"op":"kill"}`},
+		{"a throttled commit can read its base", "close", `
+			{"op":"put","path":"b","len":5000}
+			{"op":"remount"}
+			{"op":"patch","path":"b","len":3,"off":6000,"fault":{"op":"PutObject","what":"fail","status":503}}`},
+		{"a deletion that waits hides the name", "close-shared", `
+			{"op":"put","path":"a","len":3,"mode":420}
+			{"op":"put","path":"c","len":3,"mode":420}
+			{"op":"unlink","path":"a"}
+			{"op":"unlink","path":"c"}
+			{"op":"stat","path":"c"}
+			{"op":"stat","path":"c"}`},
+		{"a name stays unlinked while the file is open", "close", `
+			{"op":"put","path":"a","len":3,"mode":420}
+			{"op":"remount"}
+			{"op":"open","path":"a"}
+			{"op":"unlink","path":"a"}
+			{"op":"age"}
+			{"op":"mkdir","path":"b","mode":493}
+			{"op":"rename","path":"a","to":"c"}
+			{"op":"look"}`},
+		{"an uncommitted file renamed twice leaves nothing behind", "background", `
+			{"op":"put","path":"a","len":3,"mode":420}
+			{"op":"sync"}
+			{"op":"open","path":"b","flags":66,"mode":420}
+			{"op":"rename","path":"b","to":"a"}
+			{"op":"rename","path":"a","to":"c"}
+			{"op":"look"}`},
+		{"a replaced file is not forgotten before its successor is safe", "background-killed", `
+			{"op":"append","path":"b","len":3,"mode":420}
+			{"op":"open","path":"c","flags":1089,"mode":420}
+			{"op":"rename","path":"c","to":"b"}
+			{"op":"kill"}`},
 	}
 	all := map[string]config{}
 	for _, c := range configs() {

@@ -72,6 +72,8 @@ func (l *list) step(o op) error {
 	switch o.Op {
 	case "sync":
 		return l.sync()
+	case "age":
+		return l.w.advance()
 	case "look":
 		return l.choose(view{attrs: true}, l.want)
 	case "kill":

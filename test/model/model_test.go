@@ -11,9 +11,9 @@ import (
 // configs are the worlds that lists run in.
 func configs() []config {
 	more := func(m map[string]int) map[string]int { return with(local(), m) }
-	quiet := map[string]int{"sync": 2, "remount": 1}
-	dying := map[string]int{"sync": 2, "kill": 3}
-	shared := map[string]int{"sync": 1, "switch": 8, "remoteput": 6, "remotedelete": 3}
+	quiet := map[string]int{"sync": 2, "remount": 1, "age": 2, "look": 1}
+	dying := map[string]int{"sync": 2, "kill": 3, "age": 1}
+	shared := map[string]int{"readdir": 0, "sync": 1, "switch": 8, "remoteput": 6, "remotedelete": 3}
 	return []config{
 		{name: "close", mix: mix{weights: more(quiet), soft: 5, large: 4}},
 		{name: "close-killed", mix: mix{weights: more(dying), kills: true, large: 3}},

@@ -120,7 +120,7 @@ func (m mix) draw(rng *rand.Rand, n int) []op {
 var allKinds = []string{
 	"open", "write", "read", "ftruncate", "fsync", "close", "put", "append", "patch", "get", "truncate",
 	"unlink", "mkdir", "rmdir", "rename", "symlink", "readlink", "chmod", "utimes", "stat", "readdir",
-	"sync", "kill", "remount", "switch", "remoteput", "remotedelete",
+	"sync", "kill", "remount", "switch", "remoteput", "remotedelete", "age", "look",
 }
 
 var openFlags = []int{
@@ -136,7 +136,7 @@ func (m mix) one(rng *rand.Rand, k string) op {
 	switch k {
 	case "open", "write", "read", "ftruncate", "fsync", "close":
 		o.Slot = rng.IntN(slots)
-	case "sync", "kill", "remount", "switch":
+	case "sync", "kill", "remount", "switch", "age", "look":
 		return o
 	default:
 		o.Path = randomPath(rng)
