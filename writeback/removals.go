@@ -14,7 +14,8 @@ import (
 
 // Deletions come in bursts: `rm -r`, `rsync --delete`, `git gc`. The first one in a directory is made at
 // once, so that its caller sees a refusal; those that follow it within burstWindow are journalled,
-// acknowledged, and made together, removalDelay later or when somebody needs to know.
+// acknowledged, and made together, removalDelay after the last of them or when somebody needs to know. A
+// burst that does not end is interrupted after maxDelays times that.
 const (
 	burstWindow  = 5 * time.Second
 	removalDelay = 300 * time.Millisecond
@@ -121,11 +122,7 @@ func (q *removals) run() {
 		case <-q.s.ctx.Done():
 			return
 		}
-		timer := time.NewTimer(removalDelay + q.pause)
-		select {
-		case <-timer.C:
-		case <-q.s.ctx.Done():
-			timer.Stop()
+		if !q.waitForMore() {
 			return
 		}
 		if err := q.flush(""); err != nil && q.s.ctx.Err() == nil {
@@ -138,6 +135,25 @@ func (q *removals) run() {
 			continue
 		}
 		q.pause = 0
+	}
+}
+
+// waitForMore returns when no deletion was added for a while, or false if the Store ends.
+func (q *removals) waitForMore() bool {
+	quiet, limit := time.NewTimer(removalDelay+q.pause), time.NewTimer(maxDelays*removalDelay+q.pause)
+	defer quiet.Stop()
+	defer limit.Stop()
+	for {
+		select {
+		case <-q.wake:
+			quiet.Reset(removalDelay + q.pause)
+		case <-quiet.C:
+			return true
+		case <-limit.C:
+			return true
+		case <-q.s.ctx.Done():
+			return false
+		}
 	}
 }
 
