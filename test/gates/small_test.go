@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -171,4 +172,31 @@ func TestSharedDescriptor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadersCommitNothing has others read a file that is being written: only its writer decides when it
+// is complete.
+func TestReadersCommitNothing(t *testing.T) {
+	v := newVolume(t, mounttest.Options{})
+	shell(t, `ls -la "$MNT"`, mnt(v))
+	s := newSteps(t, v.Dir) // started first: at exec, a child closes what its parent was writing
+	out := filepath.Join(t.TempDir(), "out")
+	var want string
+	u := v.Measure(t, func() {
+		f, err := os.Create(v.Path("f"))
+		must(t, err)
+		for i := range 5 {
+			line := fmt.Sprintf("line %d\n", i)
+			_, err := f.WriteString(line)
+			must(t, err)
+			want += line
+			s.run("cat f >" + out)
+			if got, err := os.ReadFile(out); err != nil || string(got) != want {
+				t.Errorf("a reader sees %q, %v, want %q", got, err, want)
+			}
+		}
+		must(t, f.Close())
+	})
+	s.end()
+	wantOps(t, u, map[string]int64{"PutObject": 1})
 }
