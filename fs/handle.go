@@ -3,12 +3,14 @@ package fs
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"cosfuse/cache"
 	"cosfuse/cos"
 	"cosfuse/writeback"
 )
@@ -18,6 +20,8 @@ type handle struct {
 	n    *node
 	wb   *writeback.Handle
 	keep bool // the kernel's pages are of this version
+
+	wrong atomic.Bool // bytes were handed out that are not this version's: no more are
 }
 
 var (
@@ -50,23 +54,45 @@ func (h *handle) openFlags() uint32 {
 // through them.
 func (h *handle) settled() {
 	if st := h.wb.File().Stat(); !st.DirtyData {
-		h.n.setPages(st.Base)
+		h.n.setPages(h.pages(st))
 	}
 }
 
 // Read fills dest from off. Only the end of the file gives less: the kernel takes a short read for
 // it. A file that is gone from the service is ESTALE, not ENOENT: it was there when it was opened.
 func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	if h.wrong.Load() {
+		return nil, syscall.EIO // the kernel tries once more what failed ahead of a reader
+	}
 	ctx, done := patient(ctx)
 	defer done()
 	k, err := h.wb.ReadAt(ctx, dest, off)
 	if errors.Is(err, cos.ErrNotFound) {
 		err = errors.Join(writeback.ErrStale, err)
 	}
+	if errors.Is(err, cache.ErrChecksum) {
+		h.disown()
+	}
 	if err != nil {
 		return nil, h.n.m.fail("read", h.n.label(), err)
 	}
 	return fuse.ReadResultData(dest[:k]), 0
+}
+
+// disown makes the kernel forget what it was given, because the whole of it is not the object.
+func (h *handle) disown() {
+	h.wrong.Store(true)
+	if c := h.n.m.o.Changes; c != nil {
+		c.Add(h.wb.File().Stat().Key)
+	}
+}
+
+// pages is what the kernel has of st, which is not dirty.
+func (h *handle) pages(st writeback.Stat) writeback.Version {
+	if h.wrong.Load() {
+		return writeback.Version{}
+	}
+	return st.Base
 }
 
 // Write stores data at off, or at the end of the file for O_APPEND. It goes to the staging file.
@@ -95,7 +121,7 @@ func (h *handle) close() error {
 	f := h.wb.File()
 	err := h.wb.Close()
 	if st := f.Stat(); !st.DirtyData {
-		h.n.setPages(st.Base)
+		h.n.setPages(h.pages(st))
 		h.n.m.facts.outdate(st.Key, st.Base)
 	}
 	h.n.unhold()

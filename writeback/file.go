@@ -40,6 +40,7 @@ type File struct {
 	dirtyAttr      bool // attributes differ from the base's
 	mtimeSet       bool // Mtime was asked for, not only implied by a write
 	aclKnown       bool // attr.Headers.ACL and grants are the object's
+	tagsKnown      bool // attr.Headers.Tagging is the object's
 	dataSeq        uint64
 	attrSeq        uint64
 	copiedAttr     uint64 // attrSeq, plus one, of the attributes that a copy to a new name carries
@@ -126,7 +127,7 @@ func (f *File) Rebase(v Version, a Attr) bool {
 		return false
 	}
 	f.setBase(v)
-	f.attr, f.ctime, f.aclKnown = a, time.Time{}, false
+	f.attr, f.ctime, f.aclKnown, f.tagsKnown = a, time.Time{}, false, false
 	f.dropStagingLocked()
 	return true
 }
@@ -141,9 +142,9 @@ func (f *File) Confirm(v Version, a Attr) {
 	v.Appendable = v.Appendable || f.base.Appendable
 	f.base = v
 	if !f.dirtyAttr && !f.dirtyData && !f.committing {
-		acl := f.attr.Headers.ACL
+		before := f.attr.Headers
 		f.attr = a
-		f.attr.Headers.ACL = acl
+		takeUntold(&f.attr.Headers, before)
 	}
 }
 
@@ -367,7 +368,7 @@ func (f *File) objectIDLocked() cache.ObjectID {
 // useReaderLocked returns a reader of the base; unuseReader gives it back.
 func (f *File) useReaderLocked() *baseReader {
 	if f.reader == nil {
-		f.reader = &baseReader{Reader: f.s.Blocks.Open(f.objectIDLocked(), f.fetcher(f.base))}
+		f.reader = &baseReader{Reader: f.s.Blocks.OpenVerified(f.objectIDLocked(), f.fetcher(f.base), f.base.checksum)}
 	}
 	f.reader.users++
 	return f.reader

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"cosfuse/cos"
 	"cosfuse/writeback/extent"
 	"cosfuse/writeback/journal"
 )
@@ -48,7 +49,12 @@ func ReadLeft(dir string) (*Left, error) {
 	if err := errors.Join(err, j.Close()); err != nil {
 		return nil, err
 	}
-	l := &Left{Bucket: id.Bucket, Prefix: id.Prefix, Removals: len(st.Removals), Renames: len(st.Renames), Uploads: len(st.Uploads)}
+	l := &Left{Bucket: id.Bucket, Prefix: id.Prefix, Removals: len(st.Removals), Renames: len(st.Renames)}
+	for _, u := range st.Uploads {
+		if !u.Keep {
+			l.Uploads++
+		}
+	}
 	held, err := stagedSizes(filepath.Join(dir, "staging"), st.Deltas)
 	if err != nil {
 		return nil, err
@@ -123,7 +129,9 @@ func OpenOffline(ctx context.Context, o Options) (*Offline, error) {
 	}
 	o.Prefix = id.Prefix
 	s := &Store{Options: o.withDefaults(), names: make(names), parked: make(map[uint64]*File), journal: j}
-	s.ctx, s.cancel = context.WithCancel(ctx)
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.late.settle, s.late.now = s.SettleTime, s.now
 	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
 	s.lazy.stop() // it takes nothing any more: only what is asked for is committed
 	off := &Offline{s}
@@ -133,6 +141,11 @@ func OpenOffline(ctx context.Context, o Options) (*Offline, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, off.Close())
+	}
+	for _, u := range st.Uploads {
+		if f := s.find(u.Ino); u.Keep && f != nil {
+			f.keptUpload(u)
+		}
 	}
 	return off, nil
 }

@@ -40,6 +40,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	if err := f.deleteShadowed(src); err != nil {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
+	s.keepReplacedAt(dst, f)
 	f.mu.Lock()
 	if f.ext.Any(isSent) { // its upload is to this key: complete it first
 		f.mu.Unlock()
@@ -75,7 +76,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeReaderLocked()
-	f.base, f.aclKnown = r.v, true
+	f.base, f.aclKnown = r.v, c.aclKnown
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}

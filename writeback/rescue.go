@@ -81,6 +81,9 @@ func addGap(gaps []Gap, off, end int64) []Gap {
 
 // exportRange fills p from off, which is in e, if the file has not changed since seq.
 func (f *File) exportRange(ctx context.Context, p []byte, off int64, e extent.Extent, seq uint64) error {
+	if e.Kind == extent.Sent {
+		return fmt.Errorf("%w: they are in its unfinished upload only, from which retry makes an object", ErrIncomplete)
+	}
 	if f.s.Client == nil && (e.Kind == extent.Base || e.Kind == extent.Remote) {
 		return fmt.Errorf("%w: %w", ErrIncomplete, ErrNoService)
 	}
@@ -165,27 +168,41 @@ func (f *File) overwrite() (Replaced, error) {
 	if other := s.fileAt(key); other != nil && other.Stat().Dirty {
 		return Replaced{Key: key}, fmt.Errorf("commit %q: %w: the name has newer changes, or it is still open", key, ErrInUse)
 	}
-	now := Replaced{Key: key}
+	if err := s.late.wait(s.ctx, []string{key}, nil); err != nil {
+		return Replaced{Key: key}, err
+	}
+	was := Replaced{Key: key}
 	i, err := s.Client.Head(s.ctx, key, nil)
 	switch {
 	case err == nil:
-		now.Version = VersionOf(i, s.now())
+		was.Version = VersionOf(i, s.now())
 	case !errors.Is(err, cos.ErrNotFound):
-		return now, err
+		return was, err
 	}
-	c, err := f.freezeOver(now.Version)
+	r, err := f.publishOver(was.Version)
 	if err != nil {
-		return now, fmt.Errorf("commit %q: %w", key, err)
+		return was, fmt.Errorf("commit %q: %w", key, err)
 	}
-	r, err := c.publish(s.ctx)
-	if err := f.thawOver(c, r, err); err != nil {
-		return now, fmt.Errorf("commit %q: %w", key, err)
-	}
-	if other := s.fileAt(key); other != nil {
-		other.Rebase(r.v, r.attr) // if it is open it goes on with the version it has
+	if other := s.fileAt(key); other != nil && !other.Rebase(r.v, r.attr) {
+		other.Part() // it is open: the name is the new version's, the handles keep theirs
 	}
 	s.Changed(key)
-	return now, nil
+	return was, nil
+}
+
+// publishOver replaces version now, in two steps if attributes cannot ride along.
+func (f *File) publishOver(now Version) (result, error) {
+	for {
+		c, err := f.freezeOver(now)
+		if err != nil {
+			return result{}, err
+		}
+		r, err := c.publish(f.s.ctx)
+		if err := f.thawOver(c, r, err); err != nil || !r.keptAttr {
+			return r, err
+		}
+		now = r.v
+	}
 }
 
 // fileAt returns the File that has the name key, or nil.
@@ -219,13 +236,16 @@ func (f *File) freezeOver(now Version) (*snapshot, error) {
 		return nil, fmt.Errorf("%w: the object was deleted, and only attributes changed here", ErrIncomplete)
 	default: // attributes alone: they go to what is there
 		f.setBase(now)
-		f.aclKnown = false
+		f.aclKnown, f.tagsKnown = false, false
 	}
 	f.fresh, f.shadows, f.recovered, f.attempt = false, false, false, nil
-	return f.freezeLocked(), nil
+	c := f.freezeLocked()
+	c.early = f.takeEarlyLocked()
+	return c, nil
 }
 
-// thawOver ends what freezeOver began: the file is forgotten, or stays parked.
+// thawOver ends what freezeOver began: the file is forgotten, or stays parked, with its attributes alone
+// if they are all that is left to do.
 func (f *File) thawOver(c *snapshot, r result, err error) error {
 	if c.reader != nil {
 		f.unuseReader(c.reader)
@@ -236,17 +256,27 @@ func (f *File) thawOver(c *snapshot, r result, err error) error {
 	if err != nil {
 		f.dirtyAttr = f.dirtyAttr || c.dirtyAttr
 		f.attempt, f.lastErr = nil, err
+		if c.early != nil { // it holds the only copy of some bytes
+			err = errors.Join(err, f.keepUploadLocked(c.early))
+		}
 		return errors.Join(err, f.persistLocked())
 	}
 	s := f.s
 	s.mu.Lock()
 	s.recordLocked(f.key, r.v, r.attr)
 	e := s.names.get(f.key)
+	e.aclKnown = c.aclKnown && c.tagsKnown
 	replaced := e.doomed != nil // what was to be deleted is replaced
 	e.doomed = nil
 	s.mu.Unlock()
 	if replaced {
 		s.forgetRemoval(f.key)
+	}
+	s.removals.void(f.key)
+	if r.keptAttr {
+		f.setBase(r.v)
+		f.dirtyAttr, f.attempt = true, nil
+		return f.persistLocked()
 	}
 	return f.dropParkedLocked()
 }
@@ -284,14 +314,24 @@ func (s *Store) Drop(ino uint64) error {
 	if _, ok := f.status(); !ok {
 		return ErrNoSuchFile // committed meanwhile
 	}
+	e, err := f.drop()
+	if err != nil {
+		return err
+	}
+	if s.Client != nil { // else the next mount finds an upload without a file, and aborts it
+		s.dropEarly(s.ctx, e)
+	}
+	s.Changed(f.Stat().Key)
+	return nil
+}
+
+// drop forgets f and hands out an upload that is to be aborted, or nil.
+func (f *File) drop() (*early, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.handles > 0 {
-		return fmt.Errorf("drop %q: %w", f.key, ErrInUse)
+		return nil, fmt.Errorf("drop %q: %w", f.key, ErrInUse)
 	}
-	if err := f.dropParkedLocked(); err != nil {
-		return err
-	}
-	s.Changed(f.key)
-	return nil
+	e := f.takeEarlyLocked()
+	return e, f.dropParkedLocked()
 }

@@ -57,6 +57,7 @@ func TestRetryConflict(t *testing.T) {
 		}
 		wantExport(t, s, ino, false, []byte("ours"))
 		r.wantObject("k", []byte("theirs"))
+		reader := r.open(r.store, "k", false)
 		lift := r.srv.AddRule(cosserver.Rule{Op: "PutObject", Action: cosserver.Fail, Status: 403})
 		if _, err := s.Retry(t.Context(), ino); err == nil {
 			t.Fatal("a refused commit succeeded")
@@ -73,6 +74,10 @@ func TestRetryConflict(t *testing.T) {
 		if st := s.Status(); len(st) != 0 {
 			t.Errorf("live %v, after the retry: %+v", live, st)
 		}
+		if l, ok := r.store.Local("k"); live && (!ok || l.File != nil || l.Version.Size != int64(len("ours"))) {
+			t.Errorf("the name shows %+v, %v", l, ok)
+		}
+		r.must(reader.Close())
 		if _, err := s.Retry(t.Context(), ino); !errors.Is(err, ErrNoSuchFile) {
 			t.Errorf("live %v, once more: %v", live, err)
 		}
@@ -119,6 +124,53 @@ func TestConflictOnBase(t *testing.T) {
 	_, err := r.store.Retry(t.Context(), h.f.ino)
 	r.must(err)
 	r.wantObject("k", want)
+}
+
+// TestRetryUnfinishedUpload deals with a conflict some of whose bytes are only in an upload: nobody can
+// export them, but retry completes the upload.
+func TestRetryUnfinishedUpload(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		r := newRig(t, stagingLimit(32*mib))
+		f, err := r.store.Create("big", fileAttr(), CreateMode{Excl: true})
+		r.must(err)
+		h := f.Open(false)
+		f.Release()
+		data := random(50 * mib)
+		r.writeAll(h, data, 0)
+		r.put("big", []byte("theirs"))
+		if err := h.Flush(); !errors.Is(err, ErrExists) {
+			t.Fatalf("got %v, want ErrExists", err)
+		}
+		_ = h.Close() // told already
+		if _, err := r.store.Export(t.Context(), f.ino, io.Discard, false); !errors.Is(err, ErrIncomplete) {
+			t.Errorf("export: %v, want ErrIncomplete", err)
+		}
+		retry := r.store.Retry
+		if !live {
+			retry = r.offline(r.store, true).Retry
+		}
+		_, err = retry(t.Context(), f.ino)
+		r.must(err)
+		r.wantObject("big", data)
+	}
+}
+
+// TestDropAbortsUpload leaves no upload behind.
+func TestDropAbortsUpload(t *testing.T) {
+	r := newRig(t, stagingLimit(32*mib))
+	lift := r.srv.AddRule(cosserver.Rule{Op: "CompleteMultipart", Action: cosserver.Fail, Status: 403})
+	h := r.create(r.store, "big", false)
+	r.writeAll(h, random(50*mib), 0)
+	if err := h.Close(); err == nil {
+		t.Fatal("a refused commit succeeded")
+	}
+	lift()
+	r.must(r.store.Drop(h.f.ino))
+	up, err := r.client.ListUploads(t.Context(), nil)
+	r.must(err)
+	if len(up.Uploads) != 0 {
+		t.Errorf("left behind: %+v", up.Uploads)
+	}
 }
 
 // TestRetryAttributes gives attributes to the version that another writer made.

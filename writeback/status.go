@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cosfuse/writeback/extent"
 )
 
 // FileState says what stands between a file and COS.
@@ -63,15 +65,34 @@ func (f *File) status() (st FileStatus, ok bool) {
 	if !f.keptLocked() && !f.committing && !f.dirtyLocked() {
 		return FileStatus{}, false
 	}
-	st = FileStatus{Ino: f.ino, Key: f.key, State: f.stateLocked(), Size: f.size, Left: f.ext.Dirty(), Since: f.dirtySince,
+	st = FileStatus{Ino: f.ino, Key: f.key, State: f.stateLocked(), Size: f.size, Left: f.leftLocked(), Since: f.dirtySince,
 		Open: f.handles > 0}
-	if f.committing {
-		st.Left = max(0, st.Left-f.sent.Load())
-	}
 	if err := cmp.Or(f.lastErr, f.err); err != nil {
 		st.Err = err.Error()
 	}
 	return st, true
+}
+
+// leftLocked counts the dirty bytes that have not arrived at the service.
+func (f *File) leftLocked() int64 {
+	left := f.ext.Dirty()
+	for _, e := range f.ext.Extents() {
+		if e.Kind == extent.Sent {
+			left += e.Len()
+		}
+	}
+	if f.committing {
+		return max(0, left-f.sent.Load())
+	}
+	if f.early == nil {
+		return left
+	}
+	for _, p := range f.early.parts {
+		if p.ended() && p.err == nil {
+			left -= p.part.Size
+		}
+	}
+	return max(0, left)
 }
 
 // keptLocked reports whether f is out of the tree, but in the journal for the user to decide.

@@ -273,7 +273,7 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	}
 	a.Known = true
 	f := s.newFileLocked(key, a)
-	f.aclKnown = true
+	f.aclKnown, f.tagsKnown = true, true
 	f.shadows = e.doomed != nil || s.removals.waits(key)
 	f.create, f.fresh = m, !f.shadows
 	f.neverCommitted, f.appendOnly = true, true
@@ -294,8 +294,8 @@ func (s *Store) Acquire(key string, v Version, a Attr) *File {
 	f := s.newFileLocked(key, a)
 	f.setBase(v)
 	if e.changed && !e.deleted && e.version.Same(v) && e.aclKnown { // made here: the ACL is what we sent
-		takeACL(&f.attr.Headers, e.attr.Headers)
-		f.aclKnown = true
+		takeUntold(&f.attr.Headers, e.attr.Headers)
+		f.aclKnown, f.tagsKnown = true, true
 	}
 	e.file = f
 	return f

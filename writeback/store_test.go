@@ -57,7 +57,7 @@ func TestOverwriteIsAtomic(t *testing.T) {
 	r.write(h, []byte("new"), 0)
 	r.must(h.Flush())
 	r.must(h.Close())
-	r.wantRequests(map[string]int64{"PutObject": 1})
+	r.wantRequests(map[string]int64{"GetObjectACL": 1, "GetObjectTagging": 1, "PutObject": 1})
 	r.wantObject("k", []byte("new"))
 }
 
@@ -513,4 +513,83 @@ func TestRemovedAndMadeAgain(t *testing.T) {
 	r.must(h.Close())
 	r.must(r.store.FlushRemovals(""))
 	r.wantObject("d/b", []byte("new"))
+}
+
+// TestReplacedWhileOpen reads on from a file that our own rename, or a new file of its name, replaced.
+func TestReplacedWhileOpen(t *testing.T) {
+	r := newRig(t)
+	old := random(3 * mib)
+	for _, key := range []string{"a", "b", "c"} {
+		r.put(key, old)
+	}
+	h, g, k := r.open(r.store, "a", false), r.open(r.store, "b", false), r.open(r.store, "c", false)
+	tmp := r.create(r.store, "tmp", false)
+	r.write(tmp, []byte("new"), 0)
+	r.must(tmp.Flush())
+	r.must(r.store.Rename(tmp.f, "a", true)) // sed -i
+	dirty := r.create(r.store, "tmp", false)
+	r.write(dirty, []byte("new"), 0)
+	r.must(r.store.Rename(dirty.f, "b", true)) // the same before anything was sent
+	r.must(dirty.Flush())
+	r.must(r.store.Remove(k.f)) // rm, and again
+	again := r.create(r.store, "c", false)
+	r.write(again, []byte("new"), 0)
+	r.must(again.Flush())
+	for i, x := range []*Handle{h, g, k} {
+		if got := r.read(x); !bytes.Equal(got, old) {
+			t.Errorf("handle %d reads %d bytes that are not the old ones", i, len(got))
+		}
+	}
+	for _, key := range []string{"a", "b", "c"} {
+		r.wantObject(key, []byte("new"))
+	}
+	for _, x := range []*Handle{h, g, k, tmp, dirty, again} {
+		r.must(x.Close())
+	}
+}
+
+// TestReplacingKeepsACLAndTags changes a public, tagged object in every way; an edit must not change who may
+// read it.
+func TestReplacingKeepsACLAndTags(t *testing.T) {
+	chmod := func(r *rig, h *Handle) {
+		r.must(h.f.SetAttr(func(a *Attr) error { a.Mode = syscall.S_IFREG | 0o600; return nil }))
+	}
+	tests := []struct {
+		name string
+		size int
+		edit func(r *rig, h *Handle)
+		key  string
+	}{
+		{"put", 100, func(r *rig, h *Handle) { r.write(h, []byte("x"), 5) }, "k"},
+		{"put of all", 100, func(r *rig, h *Handle) { r.must(h.Replace()); r.write(h, []byte("x"), 0) }, "k"},
+		{"patch", 21 * mib, func(r *rig, h *Handle) { r.write(h, []byte("x"), 5) }, "k"},
+		{"upload of all", 100, func(r *rig, h *Handle) { r.must(h.Replace()); r.writeAll(h, random(21*mib), 0) }, "k"},
+		{"attributes", 100, chmod, "k"},
+		{"rename", 100, func(r *rig, h *Handle) { r.must(r.store.Rename(h.f, "n", false)) }, "n"},
+		{"rename with attributes", 100, func(r *rig, h *Handle) { chmod(r, h); r.must(r.store.Rename(h.f, "n", false)) }, "n"},
+		{"attributes, then put", 100, func(r *rig, h *Handle) { chmod(r, h); r.must(h.f.Fsync(t.Context())); r.write(h, []byte("x"), 5) }, "k"},
+		{"put twice", 100, func(r *rig, h *Handle) { r.write(h, []byte("x"), 5); r.must(h.Flush()); r.write(h, []byte("y"), 6) }, "k"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			data := random(tt.size)
+			_, err := r.client.Put(t.Context(), "k", bytes.NewReader(data), int64(tt.size), &cos.PutOptions{
+				Headers: cos.Headers{ACL: "public-read", Tagging: "a=1&b=2", CacheControl: "no-store"}})
+			r.must(err)
+			h := r.open(r.store, "k", false)
+			tt.edit(r, h)
+			r.must(h.Fsync(t.Context()))
+			r.must(h.Close())
+			acl, err := r.client.ObjectACL(t.Context(), tt.key)
+			r.must(err)
+			tags, err := r.client.ObjectTagging(t.Context(), tt.key)
+			r.must(err)
+			i, err := r.client.Head(t.Context(), tt.key, nil)
+			r.must(err)
+			if acl.Canned != "public-read" || tags != "a=1&b=2" || i.Headers.CacheControl != "no-store" {
+				t.Errorf("ACL %q, tags %q, cache control %q", acl.Canned, tags, i.Headers.CacheControl)
+			}
+		})
+	}
 }

@@ -33,6 +33,8 @@ const (
 type keeper interface {
 	rescuer
 	SyncBelow(ctx context.Context, key string) error
+	PendingRemovals() []string
+	FlushRemovals(prefix string) error
 }
 
 // rescuer decides upon single files. *writeback.Store is one, and *writeback.Offline.
@@ -55,6 +57,7 @@ type control struct {
 	path   string // of the socket
 	server *http.Server
 	served chan struct{} // closed when no more requests are taken
+	cut    func()        // ends the context of every request
 
 	mu       sync.Mutex // guards the fields below
 	draining bool       // nothing that works on the state is begun any more
@@ -68,6 +71,7 @@ func startControl(ctx context.Context, cacheDir, prefix string, state keeper, lo
 	if err != nil {
 		return nil, err
 	}
+	ctx, c.cut = context.WithCancel(ctx)
 	c.server = &http.Server{
 		Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -87,6 +91,7 @@ func (c *control) drain() {
 	c.mu.Lock()
 	c.draining = true
 	c.mu.Unlock()
+	c.cut() // a look at the state does not ask for its context
 	c.working.Wait()
 }
 
@@ -207,8 +212,9 @@ func (c *control) handler() http.Handler {
 
 // writeState is the answer to a look at files.
 type writeState struct {
-	Files  []fileStatus `json:"files"` // not if only totals were asked for
-	Totals totals       `json:"totals"`
+	Files    []fileStatus `json:"files"` // not if only totals were asked for
+	Totals   totals       `json:"totals"`
+	Removals int          `json:"removals"` // deletions that wait
 }
 
 // below returns the files at or below the key of path.
@@ -225,10 +231,18 @@ func (c *control) below(path string) []fileStatus {
 // key is that of a path below the mountpoint.
 func (c *control) key(path string) string { return c.prefix + path }
 
+// directory is the prefix of what is below a path.
+func (c *control) directory(path string) string {
+	if path == "" {
+		return c.prefix
+	}
+	return c.key(path) + "/"
+}
+
 // status answers what is dirty; query "path" restricts it, "totals" leaves the files out.
 func (c *control) status(w http.ResponseWriter, r *http.Request) {
 	files := c.below(r.URL.Query().Get("path"))
-	answer := writeState{Files: files, Totals: sum(files)}
+	answer := writeState{Files: files, Totals: sum(files), Removals: len(c.state.PendingRemovals())}
 	if r.URL.Query().Has("totals") {
 		answer.Files = nil
 	}
@@ -238,7 +252,7 @@ func (c *control) status(w http.ResponseWriter, r *http.Request) {
 // syncReply tells what a sync could not commit.
 type syncReply struct {
 	Left  []fileStatus `json:"left"`
-	Error string       `json:"error,omitempty"` // if it is not about one of these
+	Error string       `json:"error,omitempty"` // of what is not among these: deletions above all
 }
 
 // sync commits what is at or below query "path" and waits for it.
@@ -257,7 +271,10 @@ func (c *control) sync(w http.ResponseWriter, r *http.Request) {
 			answer.Left = append(answer.Left, f)
 		}
 	}
-	if err != nil && len(answer.Left) == 0 {
+	if len(answer.Left) > 0 {
+		err = nil // told
+	}
+	if err = errors.Join(err, c.state.FlushRemovals(c.directory(path))); err != nil {
 		answer.Error = err.Error()
 	}
 	reply(w, answer)

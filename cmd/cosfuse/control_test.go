@@ -47,13 +47,13 @@ func startTestControl(t *testing.T, state keeper) (*control, *daemonClient) {
 }
 
 func TestControlStatus(t *testing.T) {
-	state := &fakeKeeper{files: []writeback.FileStatus{
+	state := &fakeKeeper{removals: []string{"p/gone"}, files: []writeback.FileStatus{
 		{Ino: 1, Key: "p/a", State: writeback.StateWaiting, Left: 10},
 		{Ino: 2, Key: "p/d/b", State: writeback.StateConflict, Left: 20},
 	}}
 	_, d := startTestControl(t, state)
 	all, err := d.status(t.Context(), "")
-	if err != nil || len(all.Files) != 2 || all.Files[1].Path != "d/b" || all.Totals != (totals{Files: 1, BytesLeft: 10, Conflicts: 1}) {
+	if err != nil || len(all.Files) != 2 || all.Files[1].Path != "d/b" || all.Totals != (totals{Files: 1, BytesLeft: 10, Conflicts: 1}) || all.Removals != 1 {
 		t.Errorf("all: %+v, %v", all, err)
 	}
 	below, err := d.totals(t.Context(), "d")
@@ -77,12 +77,14 @@ func TestControlSync(t *testing.T) {
 		{"kept elsewhere", fakeKeeper{files: []writeback.FileStatus{{Key: "p/a", State: writeback.StateConflict}}}, "b", "p/b", 0, ""},
 		{"written since", fakeKeeper{files: []writeback.FileStatus{{Key: "p/a", State: writeback.StateWaiting}}}, "", "p/", 0, ""},
 		{"of no file", fakeKeeper{syncErr: errors.New("directory refused")}, "", "p/", 0, "directory refused"},
+		{"deletion", fakeKeeper{flushErr: errors.New("deletion refused")}, "d", "p/d", 0, "deletion refused"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, d := startTestControl(t, &tt.state)
 			got, err := d.sync(t.Context(), tt.path)
-			if err != nil || len(got.Left) != tt.left || got.Error != tt.err || tt.state.synced != tt.key {
+			if err != nil || len(got.Left) != tt.left || got.Error != tt.err || tt.state.synced != tt.key ||
+				tt.state.flushed != strings.TrimSuffix(tt.key, "/")+"/" {
 				t.Errorf("got %+v, %v after syncing %q", got, err, tt.state.synced)
 			}
 		})

@@ -112,6 +112,9 @@ func (c *control) drop(w http.ResponseWriter, _ *http.Request, ino uint64) error
 func (c *control) export(w http.ResponseWriter, r *http.Request, ino uint64) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Trailer", errorTrailer+", "+gapsTrailer)
+	// A caller that does not read must not hold up the end of the mount.
+	stop := context.AfterFunc(r.Context(), func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Now()) })
+	defer stop()
 	gaps, err := c.state.Export(r.Context(), ino, w, r.URL.Query().Has("partial"))
 	if err != nil {
 		return setTrailer(w, errorTrailer, refusal{Error: err.Error(), Code: rescueCode(err)})

@@ -19,9 +19,6 @@ type site struct {
 	path     string // below the mountpoint, when a path in the mount was given
 }
 
-// alive reports whether a daemon has the directory.
-func (s site) alive() bool { return s.rec.PID != 0 && s.rec.alive() }
-
 // siteOf is the site of a cache directory.
 func siteOf(cacheDir string) (site, error) {
 	abs, err := filepath.Abs(cacheDir)

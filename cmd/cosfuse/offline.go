@@ -7,6 +7,7 @@ import (
 	"io"
 	iofs "io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -58,6 +59,9 @@ type offline struct {
 
 // openOffline keeps daemons out of the cache directory until the result is closed.
 func (c *cli) openOffline(ctx context.Context, cacheDir, credentials string) (_ *offline, err error) {
+	if !ownedBy(cacheDir, os.Getuid()) { // root would leave files that its owner's next mount cannot open
+		return nil, machineError("do it as its owner", "cache directory %s belongs to another user", cacheDir)
+	}
 	leave, err := enterDead(cacheDir)
 	if err != nil {
 		return nil, err

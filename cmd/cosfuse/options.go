@@ -28,7 +28,10 @@ type mountOptions struct {
 
 	commit     commitMode
 	cacheDir   string
+	staging    byteSize
 	memory     byteSize
+	diskCache  byteSize // 0 is none
+	diskFree   byteSize
 	foreground bool
 	logLevel   logLevel
 	logFile    string
@@ -68,11 +71,15 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.negativeTTL, "negative-ttl", 5*time.Second, "how long a name that was absent is taken as absent")
 	o.memory = 256 << 20
 	f.Var(&o.memory, "memory", "memory for cached blocks")
+	o.diskCache, o.diskFree = 10<<30, 1<<30
+	f.Var(&o.diskCache, "disk-cache-size", "what was read is kept in the cache directory, up to so much; 0 keeps nothing")
+	f.Var(&o.diskFree, "disk-cache-min-free", "space that what is kept there leaves on the filesystem")
 	o.multipartThreshold = 20 << 20
 	f.Var(&o.multipartThreshold, "multipart-threshold", "larger files are uploaded in parts, 1MiB to 5GiB")
+	f.Var(&o.staging, "staging", "most bytes that uncommitted files may take in the cache directory: past them writers\nwait, then get ENOSPC; 0B is as many as its disk holds")
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
 
-	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet and for the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
+	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet, what was read, and the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
 	f.BoolVarP(&o.foreground, "foreground", "f", false, "stay in the foreground; Ctrl-C unmounts")
 	f.Var(&o.logLevel, "log-level", "debug, info, warn or error")
 	f.StringVar(&o.logFile, "log-file", "", "`FILE` for the log (default: cosfuse.log in the cache directory, with --foreground\nstandard error)")

@@ -28,10 +28,10 @@ type progress interface {
 	end()          // no more
 }
 
-// newProgress shows a bar on a terminal and lines elsewhere. what is waited for begins each of them.
+// newProgress shows a bar on a terminal, and elsewhere lines that begin with what is waited for.
 func newProgress(w io.Writer, what string) progress {
 	if f, ok := w.(*os.File); ok && isTerminal(f) {
-		return newBar(f, what)
+		return newBar(f)
 	}
 	return &lines{w: w, what: what, last: time.Now().Add(progressSilence - progressEvery)}
 }
@@ -52,7 +52,7 @@ type lines struct {
 func (l *lines) show(t totals) {
 	if now := time.Now(); now.Sub(l.last) >= progressEvery {
 		l.last = now
-		terminal{w: l.w}.say(fmt.Sprintf("%s: %v left", l.what, t))
+		terminal{w: l.w}.say(fmt.Sprintf("%s: %v", l.what, t))
 	}
 }
 
@@ -67,12 +67,12 @@ type bar struct {
 	left      atomic.Pointer[totals]
 }
 
-func newBar(f *os.File, what string) *bar {
+func newBar(f *os.File) *bar {
 	b := &bar{}
 	b.left.Store(&totals{})
 	b.container = mpb.New(mpb.WithOutput(f), mpb.WithAutoRefresh(), mpb.WithWidth(barWidth))
-	b.bar = b.container.AddBar(1,
-		mpb.PrependDecorators(decor.Name(what+" "), decor.Any(func(decor.Statistics) string { return b.left.Load().String() + " left " })),
+	b.bar = b.container.AddBar(0, // so that SetTotal may be called more than once
+		mpb.PrependDecorators(decor.Name("committing "), decor.Any(func(decor.Statistics) string { return b.left.Load().String() + " left " })),
 		mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)),
 	)
 	return b

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +45,37 @@ func TestControlFiles(t *testing.T) {
 			if err == nil || exitCode(err) != code || !strings.Contains(err.Error(), cause.Error()) {
 				t.Errorf("%v: got %v with exit code %d, want %d", cause, err, exitCode(err), code)
 			}
+		}
+	}
+}
+
+// TestExportDoesNotHoldUpTheEnd leaves an export unread and ends the mount.
+func TestExportDoesNotHoldUpTheEnd(t *testing.T) {
+	state := &endlessKeeper{full: make(chan struct{})}
+	ctl, d := startTestControl(t, state)
+	res, err := d.do(t.Context(), http.MethodGet, filePath(1)+"/bytes", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	<-state.full
+	ctl.drain()
+}
+
+// endlessKeeper has a file that never ends.
+type endlessKeeper struct {
+	fakeKeeper
+	full chan struct{} // closed when more was written than a socket takes unread
+}
+
+func (k *endlessKeeper) Export(_ context.Context, _ uint64, w io.Writer, _ bool) ([]writeback.Gap, error) {
+	buf := make([]byte, 64<<10)
+	for n := 0; ; n++ {
+		if n == 2 {
+			close(k.full)
+		}
+		if _, err := w.Write(buf); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -32,7 +32,7 @@ type mountStatus struct {
 	State      state        `json:"state"`
 	Files      []fileStatus `json:"files"`
 	Totals     totals       `json:"totals"`
-	Pending    *pending     `json:"pending,omitempty"` // without a daemon: what the next one does besides
+	Pending    *pending     `json:"pending,omitempty"` // what is to be done besides; absent if nothing is
 	Error      string       `json:"error,omitempty"`   // why nothing else is known of it
 }
 
@@ -62,7 +62,8 @@ type totals struct {
 	Damaged   int   `json:"damaged"`
 }
 
-// pending counts what the next mount does about things that are no files.
+// pending counts what is to be done about things that are no files. Directory renames and uploads that are
+// under way show only once their daemon is dead.
 type pending struct {
 	Removals int `json:"removals"`
 	Renames  int `json:"renames"`

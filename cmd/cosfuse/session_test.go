@@ -78,12 +78,15 @@ func (v *fakeVolume) sequence() string {
 
 // fakeKeeper is a write state that the test sets.
 type fakeKeeper struct {
-	files   []writeback.FileStatus
-	syncErr error
-	synced  string // key of the last SyncBelow
-	asked   []string
-	gaps    []writeback.Gap
-	fileErr error // of Export, Retry and Drop
+	files    []writeback.FileStatus
+	syncErr  error
+	synced   string // key of the last SyncBelow
+	asked    []string
+	removals []string
+	flushed  string // prefix of the last FlushRemovals
+	flushErr error
+	gaps     []writeback.Gap
+	fileErr  error // of Export, Retry and Drop
 }
 
 func (k *fakeKeeper) Status() []writeback.FileStatus { return k.files }
@@ -104,6 +107,13 @@ func (k *fakeKeeper) Retry(_ context.Context, ino uint64) (writeback.Replaced, e
 func (k *fakeKeeper) Drop(ino uint64) error {
 	k.asked = append(k.asked, fmt.Sprint("drop ", ino))
 	return k.fileErr
+}
+
+func (k *fakeKeeper) PendingRemovals() []string { return k.removals }
+
+func (k *fakeKeeper) FlushRemovals(prefix string) error {
+	k.flushed = prefix
+	return k.flushErr
 }
 
 func (k *fakeKeeper) SyncBelow(_ context.Context, key string) error {
@@ -321,5 +331,46 @@ func TestCacheDirectoryIsExclusive(t *testing.T) {
 			}
 			got.lock.close()
 		})
+	}
+}
+
+// TestMountWaitsForVisitors checks that a mount neither fails nor starts while a command looks into what a
+// dead daemon left.
+func TestMountWaitsForVisitors(t *testing.T) {
+	tc := newTestCLI(t)
+	o := &mountOptions{bucket: "b-1", mountpoint: "/mnt/new", cacheDir: tc.mkdir(t, "cache")}
+	dead, err := lockCache(o.cacheDir, record{PID: 4711, Mountpoint: "/mnt/old", Started: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := visit(o.cacheDir); !errors.Is(err, errLocked) {
+		t.Errorf("visit of a daemon that lives: %v, want errLocked", err)
+	}
+	if err := errors.Join(dead.tell(stateMounted, nil), dead.close()); err != nil {
+		t.Fatal(err)
+	}
+	leave, err := visit(o.cacheDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, done := make(chan string, 1), make(chan error, 1)
+	go func() {
+		lock, err := tc.acquireCache(t.Context(), o, func(s string) { said <- s })
+		if err == nil {
+			err = lock.close()
+		}
+		done <- err
+	}()
+	select {
+	case s := <-said:
+		if !strings.Contains(s, "looks into "+o.cacheDir) {
+			t.Errorf("said %q", s)
+		}
+	case err := <-done:
+		t.Fatalf("did not wait: %v", err)
+	}
+	leave()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -122,10 +122,14 @@ func liveStatus(ctx context.Context, s site) (mountStatus, error) {
 	if now, err := readRecord(s.cacheDir); err == nil {
 		rec = now
 	}
-	return mountStatus{
+	m := mountStatus{
 		Source: rec.Source, Mountpoint: rec.Mountpoint, CacheDir: s.cacheDir, PID: rec.PID, State: rec.State,
 		Files: answer.Files, Totals: answer.Totals,
-	}, nil
+	}
+	if answer.Removals > 0 {
+		m.Pending = &pending{Removals: answer.Removals}
+	}
+	return m, nil
 }
 
 // readLeft reads what a dead daemon left in a cache directory.

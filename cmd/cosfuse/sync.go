@@ -56,14 +56,15 @@ func (c *cli) sync(ctx context.Context, s site) error {
 		return machineError("check --cache-dir", "cache directory: %w", err)
 	}
 	defer d.close()
-	if s.rec.State == stateDraining && s.alive() {
-		return c.awaitDrain(ctx, s.rec)
-	}
 	var result syncReply
 	err = c.watch(ctx, d, s.path, "committing", func(ctx context.Context) (err error) {
 		result, err = d.sync(ctx, s.path)
 		return err
 	})
+	// Somebody unmounts it: that waits for everything, too.
+	if rec, recErr := readRecord(s.cacheDir); recErr == nil && rec.State == stateDraining && rec.alive() {
+		return c.awaitDrain(ctx, rec)
+	}
 	switch {
 	case errors.Is(err, errNoDaemon):
 		return c.syncDead(s)
@@ -71,10 +72,10 @@ func (c *cli) sync(ctx context.Context, s site) error {
 		return errors.New("interrupted; what is being committed goes on")
 	case err != nil:
 		return err
+	case len(result.Left) > 0:
+		return uncommitted(result)
 	case result.Error != "":
 		return &failure{code: exitUncommitted, err: errors.New("not everything could be committed: " + result.Error), mend: logHint(s.rec)}
-	case len(result.Left) > 0:
-		return uncommitted(result.Left)
 	}
 	return nil
 }
@@ -96,14 +97,14 @@ func (c *cli) syncDead(s site) error {
 // maxNamed bounds the files that an error names.
 const maxNamed = 20
 
-// uncommitted is the error that names files which are not in the bucket.
-func uncommitted(files []fileStatus) error {
+// uncommitted is the error that names what is not in the bucket.
+func uncommitted(r syncReply) error {
 	var names []string
 	kept := false
-	for i, f := range files {
+	for i, f := range r.Left {
 		kept = kept || f.State.Kept()
 		if i == maxNamed {
-			names = append(names, fmt.Sprintf("and %d more", len(files)-i))
+			names = append(names, fmt.Sprintf("and %d more", len(r.Left)-i))
 			break
 		}
 		why := f.Error
@@ -111,6 +112,9 @@ func uncommitted(files []fileStatus) error {
 			why = strings.TrimSuffix(string(f.State)+": "+why, ": ")
 		}
 		names = append(names, printable(f.Path)+" ("+printable(why)+")")
+	}
+	if r.Error != "" {
+		names = append(names, r.Error)
 	}
 	mend := "\"cosfuse status\" shows when it is tried again"
 	if kept {

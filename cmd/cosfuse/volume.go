@@ -85,9 +85,9 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 
 // mount puts the store and the file system on the client.
 func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
-	blocks, err := cache.NewBlocks(life, cache.BlocksOptions{MemoryBytes: int64(o.memory), Resume: brokeOff})
+	blocks, err := cache.NewBlocks(life, o.blocksOptions(log))
 	if err != nil {
-		return usageError("see --memory in \"cosfuse mount --help\"", "%w", err)
+		return explainBlocks(err)
 	}
 	v.blocks = blocks
 	defaults := writeback.AttrDefaults{
@@ -97,7 +97,7 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 	v.store, err = writeback.Open(life, writeback.Options{
 		Client: v.client, Blocks: v.blocks, Dir: o.cacheDir, Prefix: o.prefix,
 		Defaults: defaults, Logger: log, Changed: changes.Add, Background: o.commit == commitBackground,
-		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads,
+		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads, StagingBytes: int64(o.staging),
 	})
 	if err != nil {
 		return explainJournal(err, o.cacheDir)
@@ -114,11 +114,6 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		return machineError("\"dmesg | tail\" may tell more", "%w", err)
 	}
 	return nil
-}
-
-// brokeOff is true of a download that ended early and may be continued where it did.
-func brokeOff(err error) bool {
-	return errors.Is(err, cos.ErrTransport) || errors.Is(err, cos.ErrStalled) || errors.Is(err, cos.ErrBadResponse)
 }
 
 // probe makes sure that the service answers and lets us in, before anything is mounted. It needs no

@@ -23,6 +23,7 @@ type Options struct {
 	FS     fs.Options        // Client, Store and Changes are filled in
 	Store  writeback.Options // Client, Blocks and Dir are filled in
 	Server cosserver.Options // of New only; Dir is filled in
+	Disk   int64             // most bytes of blocks kept on disk, over a Remount too; 0 keeps none
 	Log    bool              // log warnings to the test
 }
 
@@ -37,15 +38,16 @@ type Bucket struct {
 // Volume is a mounted bucket.
 type Volume struct {
 	*Bucket
-	Dir   string // mount point
-	Store *writeback.Store
-	Mount *fs.Mount
+	Dir    string // mount point
+	Kept   string // directory of the blocks on disk
+	Store  *writeback.Store
+	Mount  *fs.Mount
+	Blocks *cache.Blocks
 
 	o      Options
 	skew   atomic.Int64 // added to the mount's clock, in nanoseconds
 	lost   bool         // what cannot be committed at the end is no failure
 	client *cos.Client
-	blocks *cache.Blocks
 	cancel context.CancelFunc
 }
 
@@ -114,7 +116,7 @@ func NeedFUSE(t testing.TB) {
 // Mount mounts the bucket on a new directory for the time of the test.
 func (b *Bucket) Mount(t testing.TB, o Options) *Volume {
 	t.Helper()
-	v := &Volume{Bucket: b, Dir: filepath.Join(t.TempDir(), "mnt"), o: o}
+	v := &Volume{Bucket: b, Dir: filepath.Join(t.TempDir(), "mnt"), Kept: filepath.Join(t.TempDir(), "blocks"), o: o}
 	if err := os.Mkdir(v.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +125,8 @@ func (b *Bucket) Mount(t testing.TB, o Options) *Volume {
 	return v
 }
 
-// Remount unmounts, commits everything, and mounts again with empty caches.
+// Remount unmounts, commits everything, and mounts again with caches that are empty, but for what Options.Disk
+// keeps.
 func (v *Volume) Remount(t testing.TB) {
 	t.Helper()
 	v.Stop(t)
@@ -140,14 +143,14 @@ func (v *Volume) start(t testing.TB) {
 	v.cancel = cancel
 	v.client = v.newClient(t, log)
 	var err error
-	if v.blocks, err = cache.NewBlocks(ctx, cache.BlocksOptions{MemoryBytes: 64 << 20}); err != nil {
+	if v.Blocks, err = cache.NewBlocks(ctx, v.blocksOptions(log)); err != nil {
 		t.Fatal(err)
 	}
 	changes := fs.NewChanges()
 	now := func() time.Time { return time.Now().Add(time.Duration(v.skew.Load())) }
 	so := v.o.Store
 	so.Now = now
-	so.Client, so.Blocks, so.Dir = v.client, v.blocks, filepath.Join(t.TempDir(), "staging")
+	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, filepath.Join(t.TempDir(), "staging")
 	so.Logger, so.Changed = log, changes.Add
 	if v.Store, err = writeback.Open(ctx, so); err != nil {
 		t.Fatal(err)
@@ -158,6 +161,21 @@ func (v *Volume) start(t testing.TB) {
 	if v.Mount, err = fs.New(ctx, v.Dir, fo); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// brokeOff is true of a download that ended early and may be continued where it did, as the command has it.
+func brokeOff(err error) bool {
+	return errors.Is(err, cos.ErrTransport) || errors.Is(err, cos.ErrStalled) || errors.Is(err, cos.ErrBadResponse)
+}
+
+func (v *Volume) blocksOptions(log *slog.Logger) cache.BlocksOptions {
+	o := cache.BlocksOptions{
+		MemoryBytes: 64 << 20, Resume: brokeOff, Checksum: &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
+	}
+	if v.o.Disk > 0 {
+		o.Disk = &cache.DiskOptions{Dir: v.Kept, MaxBytes: v.o.Disk, Logger: log}
+	}
+	return o
 }
 
 // Stop unmounts and commits everything. The test fails if the mount is busy.
@@ -179,7 +197,7 @@ func (v *Volume) Stop(t testing.TB) {
 	if err := v.Store.Close(ctx); err != nil && !v.lost {
 		t.Errorf("commit what was left: %v", err)
 	}
-	v.blocks.Close()
+	v.Blocks.Close()
 	v.cancel()
 	if err := v.client.Close(); err != nil {
 		t.Error(err)
@@ -206,7 +224,7 @@ func (b *Bucket) Mutations() int64 {
 	var n int64
 	for op, s := range b.Server.Stats() {
 		switch op {
-		case "HeadObject", "GetObject", "ListObjects", "HeadBucket", "ListParts", "ListUploads", "GetObjectACL", "GetBucketVersioning":
+		case "HeadObject", "GetObject", "ListObjects", "HeadBucket", "ListParts", "ListUploads", "GetObjectACL", "GetObjectTagging", "GetBucketVersioning":
 		default:
 			n += s.Requests
 		}

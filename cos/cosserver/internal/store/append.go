@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strconv"
+
+	"cosfuse/cos/internal/crc64ecma"
 )
 
 // tailLimit is the size up to which appended bytes are written behind the object's last file instead
@@ -44,7 +46,7 @@ func (s *Store) Append(bucket, key string, position int64, st *Staged, a Attrs, 
 		return nil, err
 	}
 	o.Modified = s.now()
-	o.CRC64 = combineCRC(o.CRC64, st.CRC64, st.Size)
+	o.CRC64 = crc64ecma.Combine(o.CRC64, st.CRC64, st.Size)
 	o.ETag = appendETag(o, st)
 	if err := b.set(objectKey(bucket, key), o.marshal()); err != nil {
 		return nil, err

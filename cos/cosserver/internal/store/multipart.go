@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"cosfuse/cos/internal/crc64ecma"
 )
 
 // Initiate begins a multipart upload.
@@ -175,7 +177,7 @@ func assemble(u *Upload, parts []*Part) *Object {
 	unique := newID()
 	o := &Object{Attrs: u.Attrs, Key: u.Key, ETag: fmt.Sprintf("%s-%d", unique, len(parts))}
 	for _, p := range parts {
-		o.CRC64 = combineCRC(o.CRC64, p.CRC64, p.Size)
+		o.CRC64 = crc64ecma.Combine(o.CRC64, p.CRC64, p.Size)
 		o.Size += p.Size
 		for _, x := range p.extents {
 			o.extents = appendExtent(o.extents, x)

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/crc64"
 	"io"
 	"os"
 	"sync"
+
+	"cosfuse/cos/internal/crc64ecma"
 )
 
 const (
@@ -74,7 +75,7 @@ func fill(r io.Reader, b []byte) (n int, err error) {
 
 func (st *Staged) take(sum hash.Hash, b []byte) {
 	sum.Write(b)
-	st.CRC64 = crc64.Update(st.CRC64, crcTable, b)
+	st.CRC64 = crc64ecma.Update(st.CRC64, b)
 	st.Size += int64(len(b))
 }
 
@@ -151,7 +152,7 @@ func (p *Part) digest(r io.Reader) error {
 	for {
 		n, err := r.Read(*buf)
 		sum.Write((*buf)[:n])
-		p.CRC64 = crc64.Update(p.CRC64, crcTable, (*buf)[:n])
+		p.CRC64 = crc64ecma.Update(p.CRC64, (*buf)[:n])
 		p.Size += int64(n)
 		if errors.Is(err, io.EOF) {
 			p.ETag = hex.EncodeToString(sum.Sum(nil))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"cosfuse/cos/internal/crc64ecma"
 )
 
 const bucket = "b-1"
@@ -96,7 +97,7 @@ func inlineValues(t *testing.T, s *Store) (n int) {
 }
 
 func TestCombineCRC(t *testing.T) {
-	if got := combineCRC(6748440630437108969, 10278880121275185425, 4); got != 11051210869376104954 {
+	if got := crc64ecma.Combine(6748440630437108969, 10278880121275185425, 4); got != 11051210869376104954 {
 		t.Errorf("got %d", got)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -108,8 +109,8 @@ func TestCombineCRC(t *testing.T) {
 		for i := range b {
 			b[i] = byte(rng.Uint32())
 		}
-		want := crc64.Checksum(append(slices.Clone(a), b...), crcTable)
-		got := combineCRC(crc64.Checksum(a, crcTable), crc64.Checksum(b, crcTable), int64(len(b)))
+		want := crc64ecma.Update(0, append(slices.Clone(a), b...))
+		got := crc64ecma.Combine(crc64ecma.Update(0, a), crc64ecma.Update(0, b), int64(len(b)))
 		if got != want {
 			t.Fatalf("%d+%d bytes: got %d, want %d", len(a), len(b), got, want)
 		}
