@@ -43,6 +43,7 @@ type File struct {
 	tagsKnown      bool // attr.Headers.Tagging is the object's
 	dataSeq        uint64
 	attrSeq        uint64
+	copiedAttr     uint64 // attrSeq, plus one, of the attributes that a copy to a new name carries
 	committing     bool
 	frozenAttr     bool // a commit under way carries attribute changes
 	frozenAppend   bool // a commit under way has appended bytes only
