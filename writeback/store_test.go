@@ -593,3 +593,18 @@ func TestReplacingKeepsACLAndTags(t *testing.T) {
 		})
 	}
 }
+
+// TestSyncDirPublishesNothingHalfDone syncs a directory in which a file is just being written.
+func TestSyncDirPublishesNothingHalfDone(t *testing.T) {
+	r := newRig(t)
+	h, g := r.create(r.store, "d/writing", false), r.create(r.store, "d/done", false)
+	r.write(h, []byte("half"), 0)
+	r.must(g.Close())
+	r.requests()
+	r.must(r.store.SyncDir(t.Context(), "d/"))
+	r.wantRequests(map[string]int64{})
+	r.write(h, []byte(" and half"), 4)
+	r.must(h.Flush())
+	r.must(h.Close())
+	r.wantRequests(map[string]int64{"PutObject": 1})
+}
