@@ -14,11 +14,12 @@ import (
 
 // Deletions come in bursts: `rm -r`, `rsync --delete`, `git gc`. The first one in a directory is made at
 // once, so that its caller sees a refusal; those that follow it within burstWindow are journalled,
-// acknowledged, and made together, removalDelay after the last of them or when somebody needs to know. A
-// burst that does not end is interrupted after maxDelays times that.
+// acknowledged, and made together, removalIdle after the last of them, removalDelay after the first, when
+// there are enough for a request, or when somebody needs to know: rmdir, fsync, sync.
 const (
 	burstWindow  = 5 * time.Second
-	removalDelay = 300 * time.Millisecond
+	removalIdle  = time.Second
+	removalDelay = 5 * time.Second
 )
 
 // removals is the queue of deletions that were acknowledged and wait.
@@ -122,7 +123,7 @@ func (q *removals) run() {
 		case <-q.s.ctx.Done():
 			return
 		}
-		if !q.waitForMore() {
+		if !q.rest() {
 			return
 		}
 		if err := q.flush(""); err != nil && q.s.ctx.Err() == nil {
@@ -138,16 +139,20 @@ func (q *removals) run() {
 	}
 }
 
-// waitForMore returns when no deletion was added for a while, or false if the Store ends.
-func (q *removals) waitForMore() bool {
-	quiet, limit := time.NewTimer(removalDelay+q.pause), time.NewTimer(maxDelays*removalDelay+q.pause)
-	defer quiet.Stop()
+// rest waits until no more deletions come, or until those there are should be made all the same. It reports
+// false at the Store's end.
+func (q *removals) rest() bool {
+	limit, idle := time.NewTimer(removalDelay+q.pause), time.NewTimer(removalIdle+q.pause)
 	defer limit.Stop()
+	defer idle.Stop()
 	for {
 		select {
 		case <-q.wake:
-			quiet.Reset(removalDelay + q.pause)
-		case <-quiet.C:
+			if q.full() {
+				return true
+			}
+			idle.Reset(removalIdle + q.pause)
+		case <-idle.C:
 			return true
 		case <-limit.C:
 			return true
@@ -155,6 +160,13 @@ func (q *removals) waitForMore() bool {
 			return false
 		}
 	}
+}
+
+// full reports whether there are enough deletions for a request.
+func (q *removals) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.pending) >= cos.MaxDeleteKeys
 }
 
 // flush makes the deletions that wait at or below prefix. The error is one of the request as a whole; keys

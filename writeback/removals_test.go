@@ -15,10 +15,10 @@ func TestRemovalsWaitForMore(t *testing.T) {
 		more  int // deletions after the first
 		want  time.Duration
 	}{
-		{"one", 0, 0, removalDelay},
-		{"a burst", removalDelay / 2, 3, 3*removalDelay/2 + removalDelay},
-		{"a gap", removalDelay * 3 / 2, 3, removalDelay},
-		{"no end", removalDelay / 2, 100, maxDelays * removalDelay},
+		{"one", 0, 0, removalIdle},
+		{"a burst", removalIdle / 2, 3, 3*removalIdle/2 + removalIdle},
+		{"a gap", removalIdle * 3 / 2, 3, removalIdle},
+		{"no end", removalIdle / 2, 100, removalDelay},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestRemovalsWaitForMore(t *testing.T) {
 				start := time.Now()
 				done := make(chan time.Duration)
 				go func() {
-					q.waitForMore()
+					q.rest()
 					done <- time.Since(start)
 				}()
 				var got time.Duration
@@ -51,7 +51,7 @@ func TestRemovalsWaitForMore(t *testing.T) {
 					t.Errorf("waited %v, want %v", got, tt.want)
 				}
 				cancel()
-				if q.waitForMore() {
+				if q.rest() {
 					t.Error("goes on after the Store's end")
 				}
 			})

@@ -1,6 +1,10 @@
 package model
 
-import "testing"
+import (
+	"testing"
+
+	"cosfuse/test/internal/treemodel"
+)
 
 // TestLists runs lists that once failed.
 func TestLists(t *testing.T) {
@@ -91,17 +95,17 @@ func TestLists(t *testing.T) {
 			{"op":"rmdir","path":"a"}
 			{"op":"kill"}`},
 	}
-	all := map[string]config{}
+	all := map[string]treemodel.Config{}
 	for _, c := range configs() {
-		all[c.name] = c
+		all[c.Name] = c
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ops, err := readOps(tt.ops)
+			ops, err := treemodel.ReadOps(tt.ops)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := newWorld(t, all[tt.config]).run(ops); err != nil {
+			if err := treemodel.NewWorld(t, all[tt.config]).Run(ops); err != nil {
 				t.Error(err)
 			}
 		})
