@@ -40,7 +40,7 @@ func wantLog(t *testing.T, v *mounttest.Volume, want string) {
 func TestAppend(t *testing.T) {
 	for _, lines := range []int{50, 200} {
 		t.Run(fmt.Sprint(lines), func(t *testing.T) {
-			v := newVolume(t, mounttest.Options{})
+			v := newStoppedVolume(t, mounttest.Options{})
 			shell(t, `ls -la "$MNT"`, mnt(v))
 			u := v.Measure(t, func() { appendLines(t, v, lines) })
 			logOps(t, u)

@@ -26,7 +26,7 @@ func TestGit(t *testing.T) {
 	for i := range files {
 		must(t, os.WriteFile(filepath.Join(src, fmt.Sprintf("f%03d", i)), noise(uint64(i), 500+i), 0o644))
 	}
-	v := newVolume(t, mounttest.Options{Store: writeback.Options{Background: true}})
+	v := newStoppedVolume(t, mounttest.Options{Store: writeback.Options{Background: true}})
 	shell(t, `ls -la "$MNT"`, mnt(v))
 	env := append(gitEnv, mnt(v), "SRC="+src)
 	u := v.Measure(t, func() {

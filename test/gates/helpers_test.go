@@ -39,6 +39,14 @@ func newVolume(t *testing.T, o mounttest.Options) *mounttest.Volume {
 	return mounttest.New(t, o)
 }
 
+// newStoppedVolume is newVolume with a clock that stands still.
+func newStoppedVolume(t *testing.T, o mounttest.Options) *mounttest.Volume {
+	t.Helper()
+	v := newVolume(t, o)
+	v.StopClock()
+	return v
+}
+
 // shell runs a script as sh -e does, and wants it to succeed. env adds NAME=VALUE pairs. The script
 // changes into the mount by itself: the test's process must not.
 func shell(t testing.TB, script string, env ...string) string {
@@ -134,7 +142,7 @@ func logOps(t testing.TB, u mounttest.Usage) {
 func changes(u mounttest.Usage, key string) []cosserver.Record {
 	var out []cosserver.Record
 	for _, r := range u.Log {
-		if r.Key == key && r.Op != "HeadObject" && r.Op != "GetObject" && r.Op != "GetObjectACL" && r.Op != "GetObjectTagging" {
+		if r.Key == key && !strings.HasPrefix(r.Op, "Head") && !strings.HasPrefix(r.Op, "Get") {
 			out = append(out, r)
 		}
 	}

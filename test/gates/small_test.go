@@ -17,7 +17,7 @@ func TestEveryday(t *testing.T) {
 		name   string
 		script string
 		want   map[string]int64
-		asks   bool // opening what exists may ask for its version, replacing what others made for its ACL and tags
+		asks   bool // what exists may be asked for its version, and for what a put would reset
 	}{
 		{name: "echo to a new file", script: `echo x >new`, want: map[string]int64{"PutObject": 1}},
 		{name: "touch a new file", script: `touch new`, want: map[string]int64{"PutObject": 1}},
@@ -34,7 +34,7 @@ func TestEveryday(t *testing.T) {
 	src := noiseFile(t, 1, 1000)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := newVolume(t, mounttest.Options{})
+			v := newStoppedVolume(t, mounttest.Options{})
 			put(t, v.Bucket, "old", []byte("old content\n"))
 			shell(t, `ls -la "$MNT"`, mnt(v))
 			u := v.Measure(t, func() { shell(t, `cd "$MNT"; `+tt.script, mnt(v), "SRC="+src) })
@@ -99,7 +99,7 @@ func (s *steps) end() {
 
 // TestOverwrittenFileIsNeverSeenEmpty looks at the object between the steps of a shell that overwrites it.
 func TestOverwrittenFileIsNeverSeenEmpty(t *testing.T) {
-	v := newVolume(t, mounttest.Options{})
+	v := newStoppedVolume(t, mounttest.Options{})
 	const old, text = "old content\n", "new\n"
 	put(t, v.Bucket, "f", []byte(old))
 	shell(t, `ls -la "$MNT"`, mnt(v))
@@ -156,7 +156,7 @@ func TestSharedDescriptor(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := newVolume(t, mounttest.Options{})
+			v := newStoppedVolume(t, mounttest.Options{})
 			shell(t, `ls -la "$MNT"`, mnt(v))
 			u := v.Measure(t, func() { shell(t, `cd "$MNT"; `+tt.script, mnt(v), "N="+numbers) })
 			if tt.stats {
@@ -177,7 +177,7 @@ func TestSharedDescriptor(t *testing.T) {
 // TestReadersCommitNothing has others read a file that is being written: only its writer decides when it
 // is complete.
 func TestReadersCommitNothing(t *testing.T) {
-	v := newVolume(t, mounttest.Options{})
+	v := newStoppedVolume(t, mounttest.Options{})
 	shell(t, `ls -la "$MNT"`, mnt(v))
 	s := newSteps(t, v.Dir) // started first: at exec, a child closes what its parent was writing
 	out := filepath.Join(t.TempDir(), "out")

@@ -160,7 +160,7 @@ func TestRsync(t *testing.T) {
 	for i := range files {
 		must(t, os.WriteFile(filepath.Join(src, fmt.Sprintf("f%02d", i)), noise(uint64(i), 1000+i), 0o640))
 	}
-	v := newVolume(t, mounttest.Options{})
+	v := newStoppedVolume(t, mounttest.Options{})
 	shell(t, `ls -la "$MNT"`, mnt(v))
 	u := v.Measure(t, func() { shell(t, `rsync -a "$SRC/" "$MNT/copy/"`, "SRC="+src, mnt(v)) })
 	logOps(t, u)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,8 +44,8 @@ type Volume struct {
 	Blocks *cache.Blocks
 
 	o      Options
-	skew   atomic.Int64 // added to the mount's clock, in nanoseconds
-	lost   bool         // what cannot be committed at the end is no failure
+	clock  clock
+	lost   bool // what cannot be committed at the end is no failure
 	client *cos.Client
 	cancel context.CancelFunc
 }
@@ -147,7 +146,7 @@ func (v *Volume) start(t testing.TB) {
 		t.Fatal(err)
 	}
 	changes := fs.NewChanges()
-	now := func() time.Time { return time.Now().Add(time.Duration(v.skew.Load())) }
+	now := v.clock.now
 	so := v.o.Store
 	so.Now = now
 	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, filepath.Join(t.TempDir(), "staging")
@@ -203,10 +202,6 @@ func (v *Volume) Stop(t testing.TB) {
 		t.Error(err)
 	}
 }
-
-// Skew puts the mount's clock forward, so that what it believes for a time is believed no longer. The
-// kernel has a clock of its own: it forgets what it was told at a Remount only.
-func (v *Volume) Skew(d time.Duration) { v.skew.Add(int64(d)) }
 
 // Abandon says that the mount is left with something it cannot commit, which is no failure of the test.
 func (v *Volume) Abandon(t testing.TB) {
