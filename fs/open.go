@@ -40,6 +40,9 @@ func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
 		return nil, err
 	}
 	h := n.newHandle(f, flags)
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
+		n.m.readAhead(n, f.Stat().Key)
+	}
 	if flags&syscall.O_TRUNC != 0 {
 		if err := h.wb.Replace(); err != nil {
 			h.close()

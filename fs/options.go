@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"cosfuse/cache"
 	"cosfuse/cos"
 	"cosfuse/writeback"
 )
@@ -14,6 +15,9 @@ import (
 type Options struct {
 	Client *cos.Client
 	Store  *writeback.Store // of the same bucket; the caller closes it after Wait
+
+	// Blocks is the Store's cache. Small files are fetched into it before they are read; nil: not.
+	Blocks *cache.Blocks
 
 	// Prefix is the part of the bucket to show: "" is all of it, else it ends in "/".
 	Prefix string

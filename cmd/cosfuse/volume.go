@@ -103,7 +103,7 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Prefix: o.prefix, Defaults: defaults, Changes: changes,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes,
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
 		ReadOnly: o.readOnly, AllowOther: o.allowOther, FsName: o.source(),
 		Fusermount: os.Getuid() != 0, Logger: log,
