@@ -288,6 +288,9 @@ func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bo
 			m.walked(dir, q, false)
 		}
 		if f, ok := m.facts.of(q.key, q.file); ok {
+			if m.o.Consistency == Relaxed {
+				f.ver.Confirmed = q.listing.Started // as far as listings do not lag
+			}
 			return m.factObject(q.key, f, q.listing.Started), nil
 		}
 	}
