@@ -17,9 +17,10 @@ import (
 
 // handle is one open(2) of a file.
 type handle struct {
-	n    *node
-	wb   *writeback.Handle
-	keep bool // the kernel's pages are of this version
+	n      *node
+	wb     *writeback.Handle
+	writes bool // open for writing
+	keep   bool // the kernel's pages are of this version
 
 	wrong atomic.Bool // bytes were handed out that are not this version's: no more are
 }
@@ -36,7 +37,10 @@ var (
 // newHandle opens f, the File of n.
 func (n *node) newHandle(f *writeback.File, flags uint32) *handle {
 	base := f.Stat().Base
-	h := &handle{n: n, wb: f.Open(flags&syscall.O_APPEND != 0), keep: n.pagesAre(base)}
+	h := &handle{
+		n: n, wb: f.Open(flags&syscall.O_APPEND != 0),
+		writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, keep: n.pagesAre(base),
+	}
 	n.setPages(base)
 	n.hold(f)
 	return h
@@ -105,8 +109,12 @@ func (h *handle) Write(_ context.Context, data []byte, off int64) (uint32, sysca
 }
 
 // Flush is sent by each close(2) of a descriptor: it commits if bytes were written. An interrupt does
-// not end it, for then the bytes would be lost and close would not say so.
+// not end it, for then the bytes would be lost and close would not say so. Who only reads has written
+// nothing: to commit what others are still writing, and tell a reader that it was refused, is not asked for.
 func (h *handle) Flush(context.Context) syscall.Errno {
+	if !h.writes {
+		return 0
+	}
 	err := h.wb.Flush()
 	h.settled()
 	return h.n.m.fail("flush", h.n.label(), err)

@@ -251,6 +251,7 @@ func (m *Mount) probe(ctx context.Context, prefix string, now time.Time) error {
 // at, a key below it. It looks at the first few keys that we did not delete: deleted ones may be
 // listed for a while.
 func (m *Mount) firstBelow(ctx context.Context, prefix string, few int) (below, marker bool, err error) {
+	now := m.o.Now()
 	o := cos.ListOptions{Prefix: prefix, MaxKeys: few}
 	for {
 		page, err := m.o.Client.List(ctx, &o)
@@ -259,8 +260,11 @@ func (m *Mount) firstBelow(ctx context.Context, prefix string, few int) (below, 
 		}
 		for i := range page.Entries {
 			key := page.Entries[i].Key
-			switch l, ok := m.o.Store.Local(key); {
-			case ok && l.Deleted:
+			gone, err := m.stillGone(ctx, key, now)
+			switch {
+			case err != nil:
+				return false, false, err
+			case gone:
 			case key == prefix:
 				marker = true
 			default:
@@ -272,6 +276,20 @@ func (m *Mount) firstBelow(ctx context.Context, prefix string, few int) (below, 
 		}
 		o.Marker, o.MaxKeys = page.NextMarker, cos.MaxListKeys
 	}
+}
+
+// stillGone reports whether a listed key was deleted here and the listing lags. A while after the deletion
+// somebody may have made it anew: then the service is asked.
+func (m *Mount) stillGone(ctx context.Context, key string, now time.Time) (bool, error) {
+	l, ok := m.o.Store.Local(key)
+	switch {
+	case !ok || !l.Deleted:
+		return false, nil
+	case young(now, l.At, m.o.NegativeTTL):
+		return true, nil
+	}
+	f, _, err := m.facts.head(ctx, key)
+	return !f.found, err
 }
 
 // fileObject describes the object q.key, which is present.

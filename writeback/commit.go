@@ -132,16 +132,15 @@ type snapshot struct {
 	lastStage                        uint32
 	recovered                        bool
 	dirtySince                       time.Time
-	mtimeSet, aclKnown               bool
+	mtimeSet, aclKnown, tagsKnown    bool
 	dataSeq, attrSeq                 uint64
 }
 
 // result is what a commit made of the object.
 type result struct {
-	v          Version
-	attr       Attr // as stored, or as it is to be stored if keptAttr; Mtime zero: Last-Modified
-	aclUnknown bool // the object has an ACL that we neither set nor know
-	keptAttr   bool // attributes could not ride along: they are still dirty
+	v        Version
+	attr     Attr // as stored, or as it is to be stored if keptAttr; Mtime zero: Last-Modified
+	keptAttr bool // attributes could not ride along: they are still dirty
 }
 
 // freezeLocked takes a snapshot. Writes from now on go to a newer staging file.
@@ -149,7 +148,7 @@ func (f *File) freezeLocked() *snapshot {
 	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, base: f.base, attr: f.attr, size: f.size, ext: f.ext.Clone(),
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
-		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, wrote: f.wrote, lastStage: f.cur,
+		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown, wrote: f.wrote, lastStage: f.cur,
 		recovered: f.recovered, dirtySince: f.dirtySince, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
@@ -189,7 +188,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
 	e := f.s.names.get(f.key)
-	e.aclKnown = f.aclKnown
+	e.aclKnown = f.aclKnown && f.tagsKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
 	f.s.mu.Unlock()
@@ -246,8 +245,8 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}
-	takeACL(&f.attr.Headers, r.attr.Headers)
-	f.aclKnown = !r.aclUnknown
+	takeUntold(&f.attr.Headers, c.attr.Headers)
+	f.aclKnown, f.tagsKnown = c.aclKnown, c.tagsKnown
 	f.dirtyAttr = f.dirtyAttr || r.keptAttr
 	f.sweepStagingLocked()
 }

@@ -48,16 +48,17 @@ func (s *Store) refuseCopy(v Version) {
 	s.refused.appendCopy = true
 }
 
-// learnACL asks for the ACL of the object that is about to be copied, once a version: a copy resets it,
-// and HEAD does not tell it.
+// learnACL asks, once a version, for the ACL of an object that is about to be replaced: every way of doing
+// so resets it, and HEAD does not tell it. An object made private in a public bucket must not become
+// public by an edit.
 func (c *snapshot) learnACL(ctx context.Context) error {
-	if c.aclKnown || c.f.s.IgnoreACL {
+	if c.aclKnown || c.f.s.IgnoreACL || c.base.Absent() {
 		return nil
 	}
 	acl, err := c.f.s.Client.ObjectACL(ctx, c.key)
 	switch {
-	case errors.Is(err, cos.ErrAccessDenied), errors.Is(err, cos.ErrUnsupported):
-		c.f.s.Logger.Warn("the ACL of an object that is copied cannot be read; the copy gets the bucket's", "key", c.key, "err", err)
+	case untold(err):
+		c.f.s.Logger.Warn("the ACL of an object that is replaced cannot be read; the new one gets the bucket's", "key", c.key, "err", err)
 	case err != nil:
 		return err
 	default:
@@ -65,6 +66,28 @@ func (c *snapshot) learnACL(ctx context.Context) error {
 	}
 	c.aclKnown = true
 	return nil
+}
+
+// learnUntold asks for all that HEAD does not tell and a put or an upload resets: ACL and tags. A copy
+// keeps tags by itself.
+func (c *snapshot) learnUntold(ctx context.Context) error {
+	if err := c.learnACL(ctx); err != nil {
+		return err
+	}
+	if c.tagsKnown || c.f.s.IgnoreACL || c.base.Absent() {
+		return nil
+	}
+	tags, err := c.f.s.Client.ObjectTagging(ctx, c.key)
+	if err != nil && !untold(err) {
+		return err
+	}
+	c.attr.Headers.Tagging, c.tagsKnown = tags, true
+	return nil
+}
+
+// untold reports whether err says that we may not know, or that there is nothing to know.
+func untold(err error) bool {
+	return errors.Is(err, cos.ErrAccessDenied) || errors.Is(err, cos.ErrUnsupported) || errors.Is(err, cos.ErrNotFound)
 }
 
 // setACL states in h what acl grants. Inherited ACLs are left to be inherited.
@@ -102,6 +125,12 @@ func setACL(h *cos.Headers, acl *cos.ACL) {
 	}
 }
 
+// takeUntold copies what src says of what HEAD does not tell.
+func takeUntold(dst *cos.Headers, src cos.Headers) {
+	takeACL(dst, src)
+	dst.Tagging = src.Tagging
+}
+
 // takeACL copies what src says of the ACL.
 func takeACL(dst *cos.Headers, src cos.Headers) {
 	dst.ACL, dst.GrantRead, dst.GrantWrite = src.ACL, src.GrantRead, src.GrantWrite
@@ -135,6 +164,7 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 	o := &cos.CopyOptions{Source: cos.Source{Key: c.key, Conditions: cos.Conditions{IfMatch: c.base.ETag}}}
 	if h != nil {
 		o.Replace, o.Headers = true, *h
+		o.Headers.Tagging = "" // the copy keeps them
 	} else {
 		k := c.attr.Headers
 		o.Headers = cos.Headers{StorageClass: k.StorageClass, SSE: k.SSE}
@@ -169,6 +199,9 @@ func (c *snapshot) onBase() *snapshot {
 // copyParts copies an object too large for one copy.
 func (c *snapshot) copyParts(ctx context.Context, key string) (Version, error) {
 	b := c.onBase()
+	if err := b.learnUntold(ctx); err != nil {
+		return Version{}, err
+	}
 	h, _, err := b.stored(true)
 	if err != nil {
 		return Version{}, err
@@ -186,6 +219,9 @@ func (c *snapshot) relayTo(ctx context.Context, key string) (Version, error) {
 		return Version{}, fmt.Errorf("%w: %d bytes", ErrRelayLimit, c.base.Size)
 	}
 	b := c.onBase()
+	if err := b.learnUntold(ctx); err != nil {
+		return Version{}, err
+	}
 	h, _, err := b.stored(true)
 	if err != nil {
 		return Version{}, err

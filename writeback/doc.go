@@ -13,13 +13,15 @@
 //   - Local: what Store knows of a name beyond what a listing shows. It is laid over every listing
 //     until a listing that began after the change agrees with it.
 //
-// Invariants: (1) every dirty byte is in a staging file; (2) a base changes only after the service
+// Invariants: (1) every dirty byte is in a staging file, or in an unfinished upload that is then never
+// aborted; what was acknowledged without being in COS is in the journal too (FORMAT.md); (2) a base changes only after the service
 // confirmed the commit; (3) a FLUSH with no byte written since create, truncation to zero or the
 // last commit commits nothing; (4) a commit derived from a base that somebody else replaced fails
 // with ErrConflict and keeps the local bytes.
 //
 // Options.Failpoint is called between the steps that a crash could separate; failpoint.go names them.
 //
-// All methods are safe for concurrent use. No lock is held over a network call. Lock order: Store.mu
-// after File.mu is never taken the other way round: File.mu -> Store.mu.
+// All methods are safe for concurrent use. No lock is held over a network call. Lock order: a turn, then
+// File.mu, then Store.mu; the locks of the queues (turns, lazyQueue, removals, late, budget) are leaves.
+// Two Files are never locked at once.
 package writeback

@@ -86,6 +86,9 @@ func (f *File) beginEarlyLocked() *early {
 	s := f.s
 	e.wg.Go(func() {
 		defer close(e.begun)
+		if e.err = f.learnForEarly(e); e.err != nil {
+			return
+		}
 		h, err := e.attr.encode(e.key, false) // a time that a write implied is not stored: there are writes to come
 		if err == nil {
 			e.id, err = s.Client.InitiateMultipart(s.ctx, e.key, &cos.InitiateOptions{Headers: h})
@@ -96,6 +99,22 @@ func (f *File) beginEarlyLocked() *early {
 		e.err = err
 	})
 	return e
+}
+
+// learnForEarly asks what HEAD does not tell of an object that the upload will replace.
+func (f *File) learnForEarly(e *early) error {
+	f.mu.Lock()
+	c := &snapshot{f: f, key: e.key, base: f.base, attr: e.attr, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown}
+	f.mu.Unlock()
+	if err := c.learnUntold(f.s.ctx); err != nil {
+		return err
+	}
+	takeUntold(&e.attr.Headers, c.attr.Headers)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	takeUntold(&f.attr.Headers, c.attr.Headers)
+	f.aclKnown, f.tagsKnown = f.aclKnown || c.aclKnown, f.tagsKnown || c.tagsKnown
+	return nil
 }
 
 // sendEarlyPartLocked sends part n in the background, and then whatever has become whole.

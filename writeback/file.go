@@ -40,8 +40,10 @@ type File struct {
 	dirtyAttr      bool // attributes differ from the base's
 	mtimeSet       bool // Mtime was asked for, not only implied by a write
 	aclKnown       bool // attr.Headers.ACL and grants are the object's
+	tagsKnown      bool // attr.Headers.Tagging is the object's
 	dataSeq        uint64
 	attrSeq        uint64
+	copiedAttr     uint64 // attrSeq, plus one, of the attributes that a copy to a new name carries
 	committing     bool
 	frozenAttr     bool // a commit under way carries attribute changes
 	frozenAppend   bool // a commit under way has appended bytes only
@@ -125,7 +127,7 @@ func (f *File) Rebase(v Version, a Attr) bool {
 		return false
 	}
 	f.setBase(v)
-	f.attr, f.ctime, f.aclKnown = a, time.Time{}, false
+	f.attr, f.ctime, f.aclKnown, f.tagsKnown = a, time.Time{}, false, false
 	f.dropStagingLocked()
 	return true
 }
@@ -140,9 +142,9 @@ func (f *File) Confirm(v Version, a Attr) {
 	v.Appendable = v.Appendable || f.base.Appendable
 	f.base = v
 	if !f.dirtyAttr && !f.dirtyData && !f.committing {
-		acl := f.attr.Headers.ACL
+		before := f.attr.Headers
 		f.attr = a
-		f.attr.Headers.ACL = acl
+		takeUntold(&f.attr.Headers, before)
 	}
 }
 

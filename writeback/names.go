@@ -182,6 +182,7 @@ func (s *Store) Observed(key string, asked time.Time, v Version, a Attr) {
 	e := s.names.get(key)
 	switch {
 	case e == nil || !e.changed || !e.at.Before(asked) || s.goingLocked(key, e):
+	case v.Absent() && e.deleted: // a listing may still lag behind both
 	case v.Absent():
 		e.changed = false
 		s.names.drop(key)

@@ -61,6 +61,9 @@ func (c *snapshot) stored(mtime bool) (cos.Headers, Attr, error) {
 
 // publishPut sends everything in one request.
 func (c *snapshot) publishPut(ctx context.Context) (result, error) {
+	if err := c.learnUntold(ctx); err != nil {
+		return result{}, err
+	}
 	h, a, err := c.stored(true)
 	if err != nil {
 		return result{}, err
@@ -175,7 +178,7 @@ func (c *snapshot) publishAppend(ctx context.Context) (result, error) {
 		a.Mtime = c.attr.Mtime
 	}
 	v := Version{ETag: r.ETag, Size: r.Next, Appendable: true, Confirmed: c.f.s.now()}
-	return result{v: v, attr: a, keptAttr: c.dirtyAttr && !c.base.Absent(), aclUnknown: !c.aclKnown && !c.base.Absent()}, nil
+	return result{v: v, attr: a, keptAttr: c.dirtyAttr && !c.base.Absent()}, nil
 }
 
 // moveTail is called when the object does not end where we thought. If it only grew, or was made by
@@ -209,10 +212,8 @@ func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, e
 		return result{}, ErrRelayLimit
 	}
 	parts := c.parts(copies)
-	if copies {
-		if err := c.learnACL(ctx); err != nil {
-			return result{}, err
-		}
+	if err := c.learnUntold(ctx); err != nil {
+		return result{}, err
 	}
 	h, a, err := c.stored(true)
 	if err != nil {

@@ -215,7 +215,7 @@ func (s *Store) finishRemoval(r journal.Removal) error {
 	case errors.Is(err, cos.ErrNotFound):
 	case err != nil:
 		return err
-	case i.ETag == r.Version.ETag:
+	case i.ETag == r.Version.ETag, isDirKey(r.Key) && r.Version.ETag == "": // a marker is like any other
 		if err := s.Client.Delete(s.ctx, r.Key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
 			return err
 		}

@@ -14,10 +14,12 @@ import (
 
 // Deletions come in bursts: `rm -r`, `rsync --delete`, `git gc`. The first one in a directory is made at
 // once, so that its caller sees a refusal; those that follow it within burstWindow are journalled,
-// acknowledged, and made together, removalDelay later or when somebody needs to know.
+// acknowledged, and made together, removalIdle after the last of them, removalDelay after the first, when
+// there are enough for a request, or when somebody needs to know: rmdir, fsync, sync.
 const (
 	burstWindow  = 5 * time.Second
-	removalDelay = 300 * time.Millisecond
+	removalIdle  = time.Second
+	removalDelay = 5 * time.Second
 )
 
 // removals is the queue of deletions that were acknowledged and wait.
@@ -121,11 +123,7 @@ func (q *removals) run() {
 		case <-q.s.ctx.Done():
 			return
 		}
-		timer := time.NewTimer(removalDelay + q.pause)
-		select {
-		case <-timer.C:
-		case <-q.s.ctx.Done():
-			timer.Stop()
+		if !q.rest() {
 			return
 		}
 		if err := q.flush(""); err != nil && q.s.ctx.Err() == nil {
@@ -139,6 +137,36 @@ func (q *removals) run() {
 		}
 		q.pause = 0
 	}
+}
+
+// rest waits until no more deletions come, or until those there are should be made all the same. It reports
+// false at the Store's end.
+func (q *removals) rest() bool {
+	limit, idle := time.NewTimer(removalDelay+q.pause), time.NewTimer(removalIdle+q.pause)
+	defer limit.Stop()
+	defer idle.Stop()
+	for {
+		select {
+		case <-q.wake:
+			if q.full() {
+				return true
+			}
+			idle.Reset(removalIdle + q.pause)
+		case <-idle.C:
+			return true
+		case <-limit.C:
+			return true
+		case <-q.s.ctx.Done():
+			return false
+		}
+	}
+}
+
+// full reports whether there are enough deletions for a request.
+func (q *removals) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.pending) >= cos.MaxDeleteKeys
 }
 
 // flush makes the deletions that wait at or below prefix. The error is one of the request as a whole; keys

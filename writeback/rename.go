@@ -76,7 +76,7 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closeReaderLocked()
-	f.base, f.aclKnown = r.v, true
+	f.base, f.aclKnown = r.v, c.aclKnown
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}
@@ -374,10 +374,13 @@ func (s *Store) copyListed(o cos.ListEntry, to string) (Version, error) {
 	c := f.freezeLocked()
 	f.mu.Unlock()
 	r, err := s.copyFrozen(c, to)
-	f.unfreeze(c, err == nil)
+	f.unfreeze(c, false) // the copy may be undone yet: moveTree tells
 	if err != nil {
 		return Version{}, err
 	}
+	f.mu.Lock()
+	f.copiedAttr = c.attrSeq + 1
+	f.mu.Unlock()
 	s.mu.Lock()
 	if e := s.names.get(o.Key); e != nil && e.changed && !e.deleted {
 		e.attr = r.attr // what waited to be sent went along
@@ -438,6 +441,7 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 			if v := moved[from]; !v.Absent() && !f.base.Absent() {
 				v.Appendable = f.base.Appendable && v.Appendable
 				f.base = v
+				f.dirtyAttr = f.dirtyAttr && f.copiedAttr != f.attrSeq+1
 				f.closeReaderLocked()
 			}
 			f.fresh = false

@@ -13,7 +13,7 @@ func (f *File) Grow(v Version, a Attr) bool {
 	if grows {
 		f.ext.Set(extent.Extent{Off: f.base.Size, End: v.Size, Kind: extent.Base, SrcOff: f.base.Size})
 		f.base, f.size, f.attr = v, v.Size, a
-		f.aclKnown = false
+		f.aclKnown, f.tagsKnown = false, false
 		f.closeReaderLocked()
 	}
 	key := f.key

@@ -183,8 +183,8 @@ func (f *File) overwrite() (Replaced, error) {
 	if err != nil {
 		return was, fmt.Errorf("commit %q: %w", key, err)
 	}
-	if other := s.fileAt(key); other != nil {
-		other.Rebase(r.v, r.attr) // if it is open it goes on with the version it has
+	if other := s.fileAt(key); other != nil && !other.Rebase(r.v, r.attr) {
+		other.Part() // it is open: the name is the new version's, the handles keep theirs
 	}
 	s.Changed(key)
 	return was, nil
@@ -236,7 +236,7 @@ func (f *File) freezeOver(now Version) (*snapshot, error) {
 		return nil, fmt.Errorf("%w: the object was deleted, and only attributes changed here", ErrIncomplete)
 	default: // attributes alone: they go to what is there
 		f.setBase(now)
-		f.aclKnown = false
+		f.aclKnown, f.tagsKnown = false, false
 	}
 	f.fresh, f.shadows, f.recovered, f.attempt = false, false, false, nil
 	c := f.freezeLocked()
@@ -265,7 +265,7 @@ func (f *File) thawOver(c *snapshot, r result, err error) error {
 	s.mu.Lock()
 	s.recordLocked(f.key, r.v, r.attr)
 	e := s.names.get(f.key)
-	e.aclKnown = !r.aclUnknown
+	e.aclKnown = c.aclKnown && c.tagsKnown
 	replaced := e.doomed != nil // what was to be deleted is replaced
 	e.doomed = nil
 	s.mu.Unlock()

@@ -57,6 +57,7 @@ func TestRetryConflict(t *testing.T) {
 		}
 		wantExport(t, s, ino, false, []byte("ours"))
 		r.wantObject("k", []byte("theirs"))
+		reader := r.open(r.store, "k", false)
 		lift := r.srv.AddRule(cosserver.Rule{Op: "PutObject", Action: cosserver.Fail, Status: 403})
 		if _, err := s.Retry(t.Context(), ino); err == nil {
 			t.Fatal("a refused commit succeeded")
@@ -73,6 +74,10 @@ func TestRetryConflict(t *testing.T) {
 		if st := s.Status(); len(st) != 0 {
 			t.Errorf("live %v, after the retry: %+v", live, st)
 		}
+		if l, ok := r.store.Local("k"); live && (!ok || l.File != nil || l.Version.Size != int64(len("ours"))) {
+			t.Errorf("the name shows %+v, %v", l, ok)
+		}
+		r.must(reader.Close())
 		if _, err := s.Retry(t.Context(), ino); !errors.Is(err, ErrNoSuchFile) {
 			t.Errorf("live %v, once more: %v", live, err)
 		}

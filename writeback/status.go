@@ -116,7 +116,7 @@ func (f *File) stateLocked() FileState {
 // SyncBelow commits what is dirty at key and below it, taken as a directory; "" is everything. It waits;
 // the error joins all failures. Once ctx ends no further commit is begun.
 func (s *Store) SyncBelow(ctx context.Context, key string) error {
-	return s.syncFiles(ctx, func(k string) bool { return Below(k, key) }, strings.TrimSuffix(key, "/"))
+	return s.syncFiles(ctx, func(st Stat) bool { return Below(st.Key, key) }, strings.TrimSuffix(key, "/"))
 }
 
 // Below reports whether the key k is the file or directory named by dir, or lies below it; "" is the root.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -176,20 +175,21 @@ func (s *Store) Close(ctx context.Context) error {
 
 // Sync commits everything dirty at or below prefix and waits. The error joins all failures.
 func (s *Store) Sync(ctx context.Context, prefix string) error {
-	return errors.Join(s.syncFiles(ctx, func(string) bool { return true }, prefix), s.FlushRemovals(prefix))
+	return errors.Join(s.syncFiles(ctx, func(Stat) bool { return true }, prefix), s.FlushRemovals(prefix))
 }
 
 // SyncDir commits what is dirty directly in the directory prefix, and its own marker, as fsync(2) of a
-// directory promises for its names.
+// directory promises for its names. What somebody is just writing is not published half done for that.
 func (s *Store) SyncDir(ctx context.Context, prefix string) error {
-	err := s.syncFiles(ctx, func(key string) bool {
-		return key == prefix || !strings.Contains(strings.TrimSuffix(key[len(prefix):], "/"), "/")
+	err := s.syncFiles(ctx, func(st Stat) bool {
+		dir, _ := splitKey(st.Key)
+		return (st.Key == prefix || dir == prefix) && !(st.Handles > 0 && st.DirtyData)
 	}, prefix)
 	return errors.Join(err, s.FlushRemovals(prefix))
 }
 
 // syncFiles commits the dirty files below prefix that match.
-func (s *Store) syncFiles(ctx context.Context, match func(key string) bool, prefix string) error {
+func (s *Store) syncFiles(ctx context.Context, match func(Stat) bool, prefix string) error {
 	s.mu.Lock()
 	files := s.filesLocked(prefix)
 	s.mu.Unlock()
@@ -197,7 +197,7 @@ func (s *Store) syncFiles(ctx context.Context, match func(key string) bool, pref
 	g.SetLimit(s.CommitThreads)
 	errs := make([]error, len(files))
 	for i, f := range files {
-		if !match(f.Stat().Key) {
+		if !match(f.Stat()) {
 			continue
 		}
 		g.Go(func() error {
@@ -273,7 +273,7 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	}
 	a.Known = true
 	f := s.newFileLocked(key, a)
-	f.aclKnown = true
+	f.aclKnown, f.tagsKnown = true, true
 	f.shadows = e.doomed != nil || s.removals.waits(key)
 	f.create, f.fresh = m, !f.shadows
 	f.neverCommitted, f.appendOnly = true, true
@@ -294,8 +294,8 @@ func (s *Store) Acquire(key string, v Version, a Attr) *File {
 	f := s.newFileLocked(key, a)
 	f.setBase(v)
 	if e.changed && !e.deleted && e.version.Same(v) && e.aclKnown { // made here: the ACL is what we sent
-		takeACL(&f.attr.Headers, e.attr.Headers)
-		f.aclKnown = true
+		takeUntold(&f.attr.Headers, e.attr.Headers)
+		f.aclKnown, f.tagsKnown = true, true
 	}
 	e.file = f
 	return f

@@ -57,7 +57,7 @@ func TestOverwriteIsAtomic(t *testing.T) {
 	r.write(h, []byte("new"), 0)
 	r.must(h.Flush())
 	r.must(h.Close())
-	r.wantRequests(map[string]int64{"PutObject": 1})
+	r.wantRequests(map[string]int64{"GetObjectACL": 1, "GetObjectTagging": 1, "PutObject": 1})
 	r.wantObject("k", []byte("new"))
 }
 
@@ -546,4 +546,65 @@ func TestReplacedWhileOpen(t *testing.T) {
 	for _, x := range []*Handle{h, g, k, tmp, dirty, again} {
 		r.must(x.Close())
 	}
+}
+
+// TestReplacingKeepsACLAndTags changes a public, tagged object in every way; an edit must not change who may
+// read it.
+func TestReplacingKeepsACLAndTags(t *testing.T) {
+	chmod := func(r *rig, h *Handle) {
+		r.must(h.f.SetAttr(func(a *Attr) error { a.Mode = syscall.S_IFREG | 0o600; return nil }))
+	}
+	tests := []struct {
+		name string
+		size int
+		edit func(r *rig, h *Handle)
+		key  string
+	}{
+		{"put", 100, func(r *rig, h *Handle) { r.write(h, []byte("x"), 5) }, "k"},
+		{"put of all", 100, func(r *rig, h *Handle) { r.must(h.Replace()); r.write(h, []byte("x"), 0) }, "k"},
+		{"patch", 21 * mib, func(r *rig, h *Handle) { r.write(h, []byte("x"), 5) }, "k"},
+		{"upload of all", 100, func(r *rig, h *Handle) { r.must(h.Replace()); r.writeAll(h, random(21*mib), 0) }, "k"},
+		{"attributes", 100, chmod, "k"},
+		{"rename", 100, func(r *rig, h *Handle) { r.must(r.store.Rename(h.f, "n", false)) }, "n"},
+		{"rename with attributes", 100, func(r *rig, h *Handle) { chmod(r, h); r.must(r.store.Rename(h.f, "n", false)) }, "n"},
+		{"attributes, then put", 100, func(r *rig, h *Handle) { chmod(r, h); r.must(h.f.Fsync(t.Context())); r.write(h, []byte("x"), 5) }, "k"},
+		{"put twice", 100, func(r *rig, h *Handle) { r.write(h, []byte("x"), 5); r.must(h.Flush()); r.write(h, []byte("y"), 6) }, "k"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			data := random(tt.size)
+			_, err := r.client.Put(t.Context(), "k", bytes.NewReader(data), int64(tt.size), &cos.PutOptions{
+				Headers: cos.Headers{ACL: "public-read", Tagging: "a=1&b=2", CacheControl: "no-store"}})
+			r.must(err)
+			h := r.open(r.store, "k", false)
+			tt.edit(r, h)
+			r.must(h.Fsync(t.Context()))
+			r.must(h.Close())
+			acl, err := r.client.ObjectACL(t.Context(), tt.key)
+			r.must(err)
+			tags, err := r.client.ObjectTagging(t.Context(), tt.key)
+			r.must(err)
+			i, err := r.client.Head(t.Context(), tt.key, nil)
+			r.must(err)
+			if acl.Canned != "public-read" || tags != "a=1&b=2" || i.Headers.CacheControl != "no-store" {
+				t.Errorf("ACL %q, tags %q, cache control %q", acl.Canned, tags, i.Headers.CacheControl)
+			}
+		})
+	}
+}
+
+// TestSyncDirPublishesNothingHalfDone syncs a directory in which a file is just being written.
+func TestSyncDirPublishesNothingHalfDone(t *testing.T) {
+	r := newRig(t)
+	h, g := r.create(r.store, "d/writing", false), r.create(r.store, "d/done", false)
+	r.write(h, []byte("half"), 0)
+	r.must(g.Close())
+	r.requests()
+	r.must(r.store.SyncDir(t.Context(), "d/"))
+	r.wantRequests(map[string]int64{})
+	r.write(h, []byte(" and half"), 4)
+	r.must(h.Flush())
+	r.must(h.Close())
+	r.wantRequests(map[string]int64{"PutObject": 1})
 }

@@ -2,6 +2,6 @@
 // every result and error number, on the tree and its bytes, after a kill on what had been acknowledged,
 // and in the end on what is in the bucket.
 //
-// An operation list is plain data drawn from a seed. One that fails is made shorter while it still
-// fails, and printed together with the seed and with the command that runs it again.
+// A list of operations that fails is made shorter while it still fails, and printed together with its seed
+// and with the command that runs it again. Lists that once failed are kept in known_test.go.
 package model

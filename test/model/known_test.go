@@ -1,6 +1,10 @@
 package model
 
-import "testing"
+import (
+	"testing"
+
+	"cosfuse/test/internal/treemodel"
+)
 
 // TestLists runs lists that once failed.
 func TestLists(t *testing.T) {
@@ -50,18 +54,58 @@ func TestLists(t *testing.T) {
 			{"op":"open","path":"c","flags":1089,"mode":420}
 			{"op":"rename","path":"c","to":"b"}
 			{"op":"kill"}`},
+		{"the mode of a directory outlasts its marker's arrival", "close", `
+			{"op":"mkdir","path":"c","mode":448}
+			{"op":"readdir","path":"c"}
+			{"op":"sync"}
+			{"op":"look"}
+			{"op":"look"}`},
+		{"a directory renamed over an empty one keeps its own attributes", "background-killed", `
+			{"op":"mkdir","path":"b","mode":320}
+			{"op":"mkdir","path":"c","mode":484}
+			{"op":"kill"}
+			{"op":"chmod","path":"b","mode":448}
+			{"op":"rename","path":"c","to":"b"}`},
+		{"a directory renamed with a mode on its way leaves nothing behind", "close", `
+			{"op":"mkdir","path":"c","mode":320}
+			{"op":"remount"}
+			{"op":"chmod","path":"c","mode":448}
+			{"op":"rename","path":"c","to":"b"}
+			{"op":"look"}
+			{"op":"kill"}`},
+		{"a directory that others renamed is not kept by its names", "close-shared", `
+			{"op":"mkdir","path":"a","mode":493}
+			{"op":"put","path":"a/a","mode":420}
+			{"op":"switch"}
+			{"op":"rename","path":"a","to":"b"}
+			{"op":"switch"}`},
+		{"a name that others removed is free", "close-shared", `
+			{"op":"mkdir","path":"c","mode":448}
+			{"op":"rename","path":"c","to":"b"}
+			{"op":"switch"}
+			{"op":"rmdir","path":"b"}
+			{"op":"switch"}
+			{"op":"mkdir","path":"b","mode":448}
+			{"op":"switch"}`},
+		{"a directory removed with others stays removed", "close-killed", `
+			{"op":"mkdir","path":"a","mode":484}
+			{"op":"put","path":"c","len":3,"mode":384}
+			{"op":"kill"}
+			{"op":"unlink","path":"c"}
+			{"op":"rmdir","path":"a"}
+			{"op":"kill"}`},
 	}
-	all := map[string]config{}
+	all := map[string]treemodel.Config{}
 	for _, c := range configs() {
-		all[c.name] = c
+		all[c.Name] = c
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ops, err := readOps(tt.ops)
+			ops, err := treemodel.ReadOps(tt.ops)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := newWorld(t, all[tt.config]).run(ops); err != nil {
+			if err := treemodel.NewWorld(t, all[tt.config]).Run(ops); err != nil {
 				t.Error(err)
 			}
 		})

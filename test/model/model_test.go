@@ -6,22 +6,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cosfuse/test/internal/treemodel"
 )
 
 // configs are the worlds that lists run in.
-func configs() []config {
-	more := func(m map[string]int) map[string]int { return with(local(), m) }
+func configs() []treemodel.Config {
+	more := func(m map[string]int) map[string]int { return treemodel.With(treemodel.Local(), m) }
 	quiet := map[string]int{"sync": 2, "remount": 1, "age": 2, "look": 1}
 	dying := map[string]int{"sync": 2, "kill": 3, "age": 1}
 	shared := map[string]int{"readdir": 0, "sync": 1, "switch": 8, "remoteput": 6, "remotedelete": 3}
-	return []config{
-		{name: "close", mix: mix{weights: more(quiet), soft: 5, large: 4}},
-		{name: "close-killed", mix: mix{weights: more(dying), kills: true, large: 3}},
-		{name: "close-refused", mix: mix{weights: more(quiet), soft: 5, hard: 10, large: 4}},
-		{name: "close-shared", shared: true, mix: mix{weights: more(shared), large: 2}},
-		{name: "background", background: true, mix: mix{weights: more(quiet), soft: 5, large: 4}},
-		{name: "background-killed", background: true, mix: mix{weights: more(dying), kills: true, large: 3}},
-		{name: "background-shared", background: true, shared: true, mix: mix{weights: more(shared), large: 2}},
+	return []treemodel.Config{
+		{Name: "close", Mix: treemodel.Mix{Weights: more(quiet), Soft: 5, Large: 4}},
+		{Name: "close-killed", Mix: treemodel.Mix{Weights: more(dying), Kills: true, Large: 3}},
+		{Name: "close-refused", Mix: treemodel.Mix{Weights: more(quiet), Soft: 5, Hard: 10, Large: 4}},
+		{Name: "close-shared", Shared: true, Mix: treemodel.Mix{Weights: more(shared), Large: 2}},
+		{Name: "background", Background: true, Mix: treemodel.Mix{Weights: more(quiet), Soft: 5, Large: 4}},
+		{Name: "background-killed", Background: true, Mix: treemodel.Mix{Weights: more(dying), Kills: true, Large: 3}},
+		{Name: "background-shared", Background: true, Shared: true, Mix: treemodel.Mix{Weights: more(shared), Large: 2}},
 	}
 }
 
@@ -30,8 +32,8 @@ func TestModel(t *testing.T) {
 	all := configs()
 	share := duration() / time.Duration(len(all))
 	for _, c := range all {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t, c)
+		t.Run(c.Name, func(t *testing.T) {
+			w := explorer{treemodel.NewWorld(t, c), c}
 			if *replayFlag != "" {
 				w.replay(t)
 				return
@@ -41,33 +43,39 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// explorer runs lists in a world.
+type explorer struct {
+	*treemodel.World
+	c treemodel.Config
+}
+
 // replay runs the operations of a file.
-func (w *world) replay(t *testing.T) {
+func (w explorer) replay(t *testing.T) {
 	text, err := os.ReadFile(*replayFlag)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ops, err := readOps(string(text))
+	ops, err := treemodel.ReadOps(string(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.run(ops); err != nil {
-		t.Fatalf("%v\n%s", err, w.log)
+	if err := w.Run(ops); err != nil {
+		t.Fatalf("%v\n%s", err, w.Log)
 	}
 }
 
 // draw makes list i of the seed.
-func (w *world) draw(i int) []op {
-	return w.c.mix.draw(rand.New(rand.NewPCG(*seedFlag, uint64(i))), *stepsFlag)
+func (w explorer) draw(i int) []treemodel.Op {
+	return w.c.Mix.Draw(rand.New(rand.NewPCG(*seedFlag, uint64(i))), *stepsFlag)
 }
 
 // explore runs lists until the time is up, and shortens the first that fails.
-func (w *world) explore(t *testing.T, share time.Duration) {
+func (w explorer) explore(t *testing.T, share time.Duration) {
 	start, steps := time.Now(), 0
 	first := max(*caseFlag, 0)
 	for i := first; ; i++ {
 		ops := w.draw(i)
-		if err := w.run(ops); err != nil {
+		if err := w.Run(ops); err != nil {
 			w.report(t, i, ops, err)
 			return
 		}
@@ -80,11 +88,11 @@ func (w *world) explore(t *testing.T, share time.Duration) {
 }
 
 // report shortens a failing list and tells how to run it again.
-func (w *world) report(t *testing.T, i int, ops []op, err error) {
+func (w explorer) report(t *testing.T, i int, ops []treemodel.Op, err error) {
 	t.Errorf("seed %d, list %d of %d operations: %v\nagain: go test ./test/model -run 'TestModel/^%s$' -args -model.seed=%d -model.case=%d -model.steps=%d",
-		*seedFlag, i, len(ops), err, w.c.name, *seedFlag, i, len(ops))
-	t.Log(w.log)
-	short, last := shrink(ops, func(ops []op) error { return w.run(ops) }, time.Minute)
+		*seedFlag, i, len(ops), err, w.c.Name, *seedFlag, i, len(ops))
+	t.Log(w.Log)
+	short, last := treemodel.Shrink(ops, func(ops []treemodel.Op) error { return w.Run(ops) }, time.Minute)
 	if last == nil {
 		t.Log("it did not fail again")
 		return

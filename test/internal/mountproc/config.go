@@ -25,6 +25,7 @@ type Config struct {
 
 	Failpoint string // where to die; "" = nowhere
 	Pass      int    // at the n-th passing; 0 = the first
+	Record    string // file that takes the name of each failpoint passed, a line each; "" = none
 }
 
 // command is one line of standard input.

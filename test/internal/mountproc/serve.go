@@ -108,7 +108,7 @@ func (d *daemon) start(ctx context.Context) (err error) {
 		Defaults: writeback.AttrDefaults{FileMode: 0o644, DirMode: 0o755}, Background: c.Background,
 		MultipartThreshold: c.MultipartThreshold, AttrDelay: c.AttrDelay,
 	}
-	if c.Failpoint != "" {
+	if c.Failpoint != "" || c.Record != "" {
 		o.Failpoint = d.failpoint
 	}
 	if d.store, err = writeback.Open(ctx, o); err != nil {
@@ -129,11 +129,26 @@ func brokeOff(err error) bool {
 
 // failpoint kills the process, without any chance to tidy up, if name is where it is to die.
 func (d *daemon) failpoint(name string) {
+	if d.c.Record != "" {
+		record(d.c.Record, name)
+	}
 	if name != d.c.Failpoint || d.passed.Add(1) < int64(max(d.c.Pass, 1)) {
 		return
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // cannot fail
 	select {}
+}
+
+// record appends a line to a file, at once: the process may die any moment.
+func record(path, line string) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err) // ends the mount, and with it the test
+	}
+	_, err = f.WriteString(line + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		panic(err)
+	}
 }
 
 // run carries out one command.

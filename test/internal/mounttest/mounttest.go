@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,8 +44,8 @@ type Volume struct {
 	Blocks *cache.Blocks
 
 	o      Options
-	skew   atomic.Int64 // added to the mount's clock, in nanoseconds
-	lost   bool         // what cannot be committed at the end is no failure
+	clock  clock
+	lost   bool // what cannot be committed at the end is no failure
 	client *cos.Client
 	cancel context.CancelFunc
 }
@@ -147,7 +146,7 @@ func (v *Volume) start(t testing.TB) {
 		t.Fatal(err)
 	}
 	changes := fs.NewChanges()
-	now := func() time.Time { return time.Now().Add(time.Duration(v.skew.Load())) }
+	now := v.clock.now
 	so := v.o.Store
 	so.Now = now
 	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, filepath.Join(t.TempDir(), "staging")
@@ -163,9 +162,15 @@ func (v *Volume) start(t testing.TB) {
 	}
 }
 
+// brokeOff is true of a download that ended early and may be continued where it did, as the command has it.
+func brokeOff(err error) bool {
+	return errors.Is(err, cos.ErrTransport) || errors.Is(err, cos.ErrStalled) || errors.Is(err, cos.ErrBadResponse)
+}
+
 func (v *Volume) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 	o := cache.BlocksOptions{
-		MemoryBytes: 128 << 20, Connections: 24, Checksum: &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
+		MemoryBytes: 128 << 20, Connections: 24, Resume: brokeOff,
+		Checksum: &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
 	}
 	if v.o.Disk > 0 {
 		o.Disk = &cache.DiskOptions{Dir: v.Kept, MaxBytes: v.o.Disk, Logger: log}
@@ -199,10 +204,6 @@ func (v *Volume) Stop(t testing.TB) {
 	}
 }
 
-// Skew puts the mount's clock forward, so that what it believes for a time is believed no longer. The
-// kernel has a clock of its own: it forgets what it was told at a Remount only.
-func (v *Volume) Skew(d time.Duration) { v.skew.Add(int64(d)) }
-
 // Abandon says that the mount is left with something it cannot commit, which is no failure of the test.
 func (v *Volume) Abandon(t testing.TB) {
 	t.Helper()
@@ -219,7 +220,7 @@ func (b *Bucket) Mutations() int64 {
 	var n int64
 	for op, s := range b.Server.Stats() {
 		switch op {
-		case "HeadObject", "GetObject", "ListObjects", "HeadBucket", "ListParts", "ListUploads", "GetObjectACL", "GetBucketVersioning":
+		case "HeadObject", "GetObject", "ListObjects", "HeadBucket", "ListParts", "ListUploads", "GetObjectACL", "GetObjectTagging", "GetBucketVersioning":
 		default:
 			n += s.Requests
 		}

@@ -1,4 +1,4 @@
-package model
+package treemodel
 
 import (
 	"bytes"
@@ -20,24 +20,35 @@ import (
 	"cosfuse/test/internal/mounttest"
 )
 
-// config is how the mounts of a world are mounted, and what happens to them.
-type config struct {
-	name       string
-	mix        mix
-	background bool
-	shared     bool // two mounts of one bucket, and others who change it
+// Death is where a mount kills itself: when it passes a failpoint for the n-th time.
+type Death struct {
+	Failpoint string
+	Pass      int
 }
 
-// world is a bucket and one or two mounts of it.
-type world struct {
-	c      config
-	t      *testing.T
+// Config is how the mounts of a world are mounted, and what happens to them.
+type Config struct {
+	Name       string
+	Mix        Mix
+	Background bool
+	Shared     bool // two mounts of one bucket, and others who change it
+
+	Deaths []Death // of the first mount, of the one after it, and so on; what mounts after these lives
+	Record string  // file that takes the names of the failpoints passed; "" = none
+}
+
+// World is a bucket and one or two mounts of it.
+type World struct {
+	Died int    // how many of Config's deaths the last Run saw
+	Log  string // what the mounts logged before the last failure
+
+	c      Config
+	t      testing.TB
 	bucket *mounttest.Bucket
 	ahead  *atomic.Int64 // of every clock but the machine's, in nanoseconds
 	mounts []*mountproc.Proc
 	starts int // makes new directories
 	lists  int
-	log    string // what the mounts logged before the last failure
 }
 
 // threshold makes parts and patches of files that are still quick to write.
@@ -46,10 +57,12 @@ const threshold = 1 << 20
 // pause is how long other mounts wait until what was confirmed a moment ago is asked for again.
 const pause = 10 * time.Second
 
-func newWorld(t *testing.T, c config) *world {
+// NewWorld starts a bucket for the time of the test; Run makes the mounts. The test is skipped where
+// nothing can be mounted.
+func NewWorld(t testing.TB, c Config) *World {
 	t.Helper()
 	mounttest.NeedFUSE(t)
-	w := &world{c: c, t: t, ahead: new(atomic.Int64)}
+	w := &World{c: c, t: t, ahead: new(atomic.Int64)}
 	w.bucket = mounttest.NewBucket(t, cosserver.Options{
 		Clock: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 	})
@@ -62,9 +75,9 @@ func newWorld(t *testing.T, c config) *world {
 }
 
 // begin makes the mounts that are not there, with empty caches.
-func (w *world) begin() error {
+func (w *World) begin() error {
 	n := 1
-	if w.c.shared {
+	if w.c.Shared {
 		n = 2
 	}
 	for len(w.mounts) < n {
@@ -76,12 +89,13 @@ func (w *world) begin() error {
 		mc := mountproc.Config{
 			URL: w.bucket.URL, Region: w.bucket.Server.Region(), Bucket: w.bucket.Server.Bucket(),
 			Dir: dir, Cache: dir + ".cache", Log: dir + ".log",
-			Background: w.c.background, MultipartThreshold: threshold, AttrDelay: 30 * time.Millisecond,
-			Ahead: time.Duration(w.ahead.Load()),
+			Background: w.c.Background, MultipartThreshold: threshold, AttrDelay: 30 * time.Millisecond,
+			Ahead: time.Duration(w.ahead.Load()), Record: w.c.Record,
 		}
-		if w.c.shared {
+		if w.c.Shared {
 			mc.MetaTTL, mc.NegativeTTL = time.Nanosecond, time.Nanosecond
 		}
+		w.doom(&mc)
 		p, err := mountproc.Start(mc)
 		if err != nil {
 			return err
@@ -92,7 +106,7 @@ func (w *world) begin() error {
 }
 
 // killAll ends all mounts; the next begin makes new ones.
-func (w *world) killAll() error {
+func (w *World) killAll() error {
 	var errs []error
 	for _, p := range w.mounts {
 		errs = append(errs, p.Kill())
@@ -101,20 +115,57 @@ func (w *world) killAll() error {
 	return errors.Join(errs...)
 }
 
-// restart mounts once more what ended, with its cache.
-func (w *world) restart(i int) error {
-	c := w.mounts[i].Config
-	c.Ahead = time.Duration(w.ahead.Load())
-	p, err := mountproc.Start(c)
-	if err != nil {
-		return err
+// doom sets where the next mount is to die.
+func (w *World) doom(c *mountproc.Config) {
+	c.Failpoint = ""
+	if w.Died < len(w.c.Deaths) {
+		d := w.c.Deaths[w.Died]
+		c.Failpoint, c.Pass = d.Failpoint, d.Pass
 	}
-	w.mounts[i] = p
-	return nil
+}
+
+// mortal reports whether mount i may die by itself.
+func (w *World) mortal(i int) bool { return w.mounts[i].Config.Failpoint != "" }
+
+// restart mounts once more what ended, with its cache. If that one is to die and does, while it recovers,
+// the next takes its place.
+func (w *World) restart(i int) error {
+	for {
+		c := w.mounts[i].Config
+		c.Ahead = time.Duration(w.ahead.Load())
+		w.doom(&c)
+		p, err := mountproc.Start(c)
+		if errors.Is(err, mountproc.ErrDied) && c.Failpoint != "" {
+			w.Died++
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		w.mounts[i] = p
+		err = p.Sync()
+		if errors.Is(err, mountproc.ErrDied) && c.Failpoint != "" {
+			w.Died++
+			if err := p.Kill(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("sync after mounting again: %w", err)
+		}
+		return nil
+	}
+}
+
+// Fresh takes all mounts away: the next Run has new ones, with empty caches.
+func (w *World) Fresh() error {
+	w.Died = 0
+	return w.killAll()
 }
 
 // advance moves all clocks on.
-func (w *world) advance() error {
+func (w *World) advance() error {
 	w.ahead.Add(int64(pause))
 	for _, p := range w.mounts {
 		if err := p.SetAhead(time.Duration(w.ahead.Load())); err != nil {
@@ -125,7 +176,7 @@ func (w *world) advance() error {
 }
 
 // logs returns the end of the mounts' logs.
-func (w *world) logs() string {
+func (w *World) logs() string {
 	var out strings.Builder
 	for _, p := range w.mounts {
 		text, err := os.ReadFile(p.Config.Log)
@@ -138,7 +189,7 @@ func (w *world) logs() string {
 }
 
 // objects reads everything below prefix, as somebody who mounts nothing.
-func (w *world) objects(prefix string) (map[string][]byte, error) {
+func (w *World) objects(prefix string) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	o := cos.ListOptions{Prefix: prefix}
 	for {
@@ -163,7 +214,7 @@ func (w *world) objects(prefix string) (map[string][]byte, error) {
 	}
 }
 
-func (w *world) object(key string) ([]byte, error) {
+func (w *World) object(key string) ([]byte, error) {
 	r, err := w.bucket.Client.Get(context.Background(), key, nil)
 	if err != nil {
 		return nil, err
@@ -172,13 +223,23 @@ func (w *world) object(key string) ([]byte, error) {
 	return data, errors.Join(err, r.Body.Close())
 }
 
-func (w *world) putObject(key string, data []byte) error {
+func (w *World) putObject(key string, data []byte) error {
 	_, err := w.bucket.Client.Put(context.Background(), key, bytes.NewReader(data), int64(len(data)), nil)
 	return err
 }
 
+// appendObject appends at the object's end.
+func (w *World) appendObject(key string, data []byte) error {
+	i, err := w.bucket.Client.Head(context.Background(), key, nil)
+	if err != nil {
+		return err
+	}
+	_, err = w.bucket.Client.Append(context.Background(), key, i.Size, bytes.NewReader(data), int64(len(data)), nil)
+	return err
+}
+
 // uploads counts multipart uploads that nobody finished.
-func (w *world) uploads() (int, error) {
+func (w *World) uploads() (int, error) {
 	u, err := w.bucket.Client.ListUploads(context.Background(), nil)
 	if err != nil {
 		return 0, err
@@ -187,7 +248,7 @@ func (w *world) uploads() (int, error) {
 }
 
 // rules of a fault, for the server.
-func (f *fault) rules(seed uint64) []cosserver.Rule {
+func (f *Fault) rules(seed uint64) []cosserver.Rule {
 	r := cosserver.Rule{
 		Op: f.Op, Action: cosserver.Action(f.What), When: cosserver.When(f.When), Status: f.Status, Seed: seed,
 	}

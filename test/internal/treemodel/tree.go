@@ -1,4 +1,4 @@
-package model
+package treemodel
 
 import (
 	"bytes"
@@ -28,6 +28,8 @@ type inode struct {
 	mtime  time.Time
 	timed  bool // mtime was asked for, and nothing was written since
 	kids   map[string]*inode
+
+	tag *byte // tells inodes apart, and is the same in clones
 
 	nameless bool // unlinked, or replaced by a rename
 	stale    bool // its object may be gone while it is open: reads may fail with ESTALE
@@ -143,6 +145,7 @@ func (n *inode) ackAll() {
 // create makes a child.
 func (n *inode) create(name string, k *inode) *inode {
 	n.kids[name] = k
+	k.tag = new(byte)
 	k.past = [][]byte{k.data}
 	return k
 }

@@ -1,18 +1,21 @@
-package model
+package treemodel
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
+
+	"cosfuse/test/internal/mountproc"
 )
 
 // list is one run of a list of operations, in a directory of its own.
 type list struct {
-	w      *world
+	w      *World
 	prefix string // of its keys
 	want   *machine
 	active int     // mount in use
@@ -22,12 +25,13 @@ type list struct {
 // hung is how long a list may take before its mounts are killed.
 const hung = 2 * time.Minute
 
-// run runs the list and checks the end. After an error the world's mounts are gone.
-func (w *world) run(ops []op) (err error) {
+// Run runs the list in a directory of its own and checks the end. After an error the mounts are gone, and the
+// next Run makes new ones.
+func (w *World) Run(ops []Op) (err error) {
 	defer func() {
 		w.bucket.Server.SetRules(nil)
 		if err != nil {
-			w.log = w.logs()
+			w.Log = w.logs()
 			err = errors.Join(err, w.killAll())
 		}
 	}()
@@ -68,7 +72,7 @@ func (w *world) run(ops []op) (err error) {
 func (l *list) disk() *disk { return l.disks[l.active] }
 
 // step carries out one operation on both sides.
-func (l *list) step(o op) error {
+func (l *list) step(o Op) error {
 	switch o.Op {
 	case "sync":
 		return l.sync()
@@ -82,7 +86,7 @@ func (l *list) step(o op) error {
 		return l.remount()
 	case "switch":
 		return l.handOver()
-	case "remoteput", "remotedelete":
+	case "remoteput", "remotedelete", "remoteappend":
 		return l.remote(o)
 	}
 	if o.Kill > 0 {
@@ -90,6 +94,10 @@ func (l *list) step(o op) error {
 	}
 	if o.Fault != nil && o.Fault.Hard {
 		return l.refused(o)
+	}
+	var before *machine
+	if l.mortal() {
+		before = l.want.clone()
 	}
 	if o.Fault != nil {
 		l.w.bucket.Server.SetRules(o.Fault.rules(o.Seed))
@@ -99,20 +107,30 @@ func (l *list) step(o op) error {
 	if o.Fault != nil {
 		l.w.bucket.Server.SetRules(nil)
 	}
-	if !got.equal(want) && !(stale && got.errno == syscall.ESTALE) {
-		return fmt.Errorf("got %v, want %v", got, want)
+	switch {
+	case got.equal(want), stale && got.errno == syscall.ESTALE:
+		return nil
+	case before != nil && interrupted(got.errno):
+		return l.kill(l.outcomes(o, before)...)
 	}
-	return nil
+	return fmt.Errorf("got %v, want %v", got, want)
 }
 
+// mortal reports whether the active mount may die by itself.
+func (l *list) mortal() bool { return l.w.mortal(l.active) }
+
 // mayBeStale reports whether o reads a file whose object may be gone.
-func (l *list) mayBeStale(o op) bool {
+func (l *list) mayBeStale(o Op) bool {
 	return o.Op == "read" && l.want.fds[o.Slot] != nil && l.want.fds[o.Slot].n.stale
 }
 
 // sync commits everything in the active mount.
 func (l *list) sync() error {
-	if err := l.w.mounts[l.active].Sync(); err != nil {
+	err := l.w.mounts[l.active].Sync()
+	switch {
+	case errors.Is(err, mountproc.ErrDied) && l.mortal():
+		return l.kill(l.want)
+	case err != nil:
 		return fmt.Errorf("sync: %w", err)
 	}
 	l.want.root.ackAll()
@@ -121,7 +139,7 @@ func (l *list) sync() error {
 
 // refused carries out an operation while the service fails every try of some request. It may fail; then
 // it has happened or not, and nothing that was written before is lost.
-func (l *list) refused(o op) error {
+func (l *list) refused(o Op) error {
 	before := l.want.clone()
 	l.w.bucket.Server.SetRules(o.Fault.rules(o.Seed))
 	stale := l.mayBeStale(o)
@@ -148,7 +166,7 @@ func (l *list) refused(o op) error {
 
 // choose goes on with the first candidate that the mount agrees with.
 func (l *list) choose(v view, candidates ...*machine) error {
-	found, err := l.disk().look(l.w.c.shared)
+	found, err := l.disk().look(l.w.c.Shared)
 	if err != nil {
 		return err
 	}
@@ -165,7 +183,7 @@ func (l *list) choose(v view, candidates ...*machine) error {
 }
 
 // killed kills the mount while the operation runs, or just after it.
-func (l *list) killed(o op) error {
+func (l *list) killed(o Op) error {
 	before := l.want.clone()
 	done := make(chan result, 1)
 	go func() { done <- l.disk().run(o) }()
@@ -189,8 +207,14 @@ func (l *list) killed(o op) error {
 	case !interrupted(got.errno):
 		return fmt.Errorf("got %v, want %v", got, want)
 	}
+	return l.kill(l.outcomes(o, before)...)
+}
+
+// outcomes are the trees that an operation may leave under which the mount died: it has just been run on
+// the model.
+func (l *list) outcomes(o Op, before *machine) []*machine {
 	l.want.shaky(before)
-	return l.kill(l.want, l.halfRenamed(o, before), before)
+	return []*machine{l.want, l.halfRenamed(o, before), before}
 }
 
 // shaky takes back what an operation acknowledged that was not seen to succeed.
@@ -198,33 +222,27 @@ func (m *machine) shaky(before *machine) {
 	old, now := map[string]*inode{}, map[string]*inode{}
 	before.root.list("", old)
 	m.root.list("", now)
-	for p, n := range now {
-		b := old[p]
-		switch {
-		case n.kind != file:
-		case b != nil && b.kind == file:
-			n.past = append(append([][]byte{}, b.past...), n.past...)
-			n.kept, n.under = n.kept && b.kept, b.under
-		case b == nil && n.wasIn(old) == nil:
-			n.kept = false
-			n.past = append([][]byte{nil}, n.past...)
-		}
-	}
-}
-
-// wasIn returns the path that n's bytes had before a rename, as far as the model can tell.
-func (n *inode) wasIn(old map[string]*inode) *inode {
+	was := map[*byte]*inode{}
 	for _, b := range old {
-		if b.kind == file && &b.past[0] == &n.past[0] {
-			return b
+		was[b.tag] = b
+	}
+	for _, n := range now {
+		switch b := was[n.tag]; {
+		case n.kind != file:
+		case b == nil:
+			n.kept = false
+		default:
+			n.past, n.kept = slices.Concat(b.past, n.past), n.kept && b.kept
+			if n.under == nil {
+				n.under = b.under
+			}
 		}
 	}
-	return nil
 }
 
 // halfRenamed is what a kill in the middle of a file's rename leaves: both names. The bytes are there, and
 // a second rename or unlink makes it right.
-func (l *list) halfRenamed(o op, before *machine) *machine {
+func (l *list) halfRenamed(o Op, before *machine) *machine {
 	if o.Op != "rename" {
 		return before
 	}
@@ -242,11 +260,12 @@ func (l *list) halfRenamed(o op, before *machine) *machine {
 	return half
 }
 
-// kill kills the active mount, mounts again, and wants one of the candidates, but for what a crash may
-// take from it. What was found goes on.
+// kill kills the active mount if it is not dead yet, mounts again, and goes on.
 func (l *list) kill(candidates ...*machine) error {
-	p := l.w.mounts[l.active]
-	err := p.Kill()
+	if l.mortal() {
+		l.w.Died++
+	}
+	err := l.w.mounts[l.active].Kill()
 	l.disk().closeAll()
 	if err != nil {
 		return err
@@ -254,13 +273,16 @@ func (l *list) kill(candidates ...*machine) error {
 	if err := l.w.restart(l.active); err != nil {
 		return fmt.Errorf("mount after the kill: %w", err)
 	}
-	if err := l.w.mounts[l.active].Sync(); err != nil {
-		return fmt.Errorf("sync after the kill: %w", err)
-	}
+	return l.goOn(candidates...)
+}
+
+// goOn wants one of the candidates in a mount that took the place of one that died, but for what a crash
+// may take from it. What was found goes on.
+func (l *list) goOn(candidates ...*machine) error {
 	if err := l.choose(view{crashed: true, attrs: true}, candidates...); err != nil {
 		return fmt.Errorf("after the kill: %w", err)
 	}
-	found, err := l.disk().look(l.w.c.shared)
+	found, err := l.disk().look(l.w.c.Shared)
 	if err != nil {
 		return err
 	}
@@ -270,8 +292,14 @@ func (l *list) kill(candidates ...*machine) error {
 
 // remount unmounts, which commits everything, and mounts again.
 func (l *list) remount() error {
-	l.closeAll()
-	if err := l.w.mounts[l.active].Unmount(); err != nil {
+	if err := l.closeAll(); err != nil {
+		return err
+	}
+	err := l.w.mounts[l.active].Unmount()
+	switch {
+	case errors.Is(err, mountproc.ErrDied) && l.mortal():
+		return l.kill(l.want)
+	case err != nil:
 		return fmt.Errorf("unmount: %w", err)
 	}
 	l.want.root.ackAll()
@@ -282,16 +310,20 @@ func (l *list) remount() error {
 }
 
 // closeAll closes what is open, on both sides.
-func (l *list) closeAll() {
-	l.disk().closeAll()
-	for i := range l.want.fds {
-		l.want.run(op{Op: "close", Slot: i})
+func (l *list) closeAll() error {
+	for i := range slots {
+		if err := l.step(Op{Op: "close", Slot: i}); err != nil {
+			return fmt.Errorf("close: %w", err)
+		}
 	}
+	return nil
 }
 
 // handOver commits everything and goes on in the other mount, as if a while had passed.
 func (l *list) handOver() error {
-	l.closeAll()
+	if err := l.closeAll(); err != nil {
+		return err
+	}
 	if err := l.sync(); err != nil {
 		return err
 	}
@@ -303,13 +335,16 @@ func (l *list) handOver() error {
 }
 
 // remote changes an object as another program would: one that is not in use here.
-func (l *list) remote(o op) error {
-	parent, name, n, errno := l.want.walk(o.Path)
-	if errno != 0 || n != nil && (n.kind != file || l.want.isOpen(n)) || n == nil && o.Op == "remotedelete" {
-		return nil
+func (l *list) remote(o Op) error {
+	if o.Op == "remoteappend" {
+		return l.remoteAppend(o)
 	}
 	if err := l.sync(); err != nil {
 		return err
+	}
+	parent, name, n, errno := l.want.walk(o.Path)
+	if errno != 0 || n != nil && (n.kind != file || l.want.isOpen(n)) || n == nil && o.Op == "remotedelete" {
+		return nil
 	}
 	key := l.prefix + o.Path
 	switch o.Op {
@@ -338,10 +373,31 @@ func (l *list) remote(o op) error {
 	return l.w.advance()
 }
 
+// remoteAppend appends to an object as another program would. What an appending handle here wrote and has not
+// committed follows that.
+func (l *list) remoteAppend(o Op) error {
+	n, errno := l.want.follow(o.Path)
+	if errno != 0 || n.kind != file {
+		return errno
+	}
+	theirs := content(o.Seed, o.Len)
+	if err := l.w.appendObject(l.prefix+o.Path, theirs); err != nil {
+		return err
+	}
+	at := len(n.past[0])
+	for i, data := range n.past {
+		n.past[i] = slices.Concat(data[:at], theirs, data[at:])
+	}
+	n.data = n.past[len(n.past)-1]
+	return nil
+}
+
 // end closes and commits everything, and compares the mount and the bucket with the model; again after a
 // remount, if asked to.
 func (l *list) end(remount bool) error {
-	l.closeAll()
+	if err := l.closeAll(); err != nil {
+		return err
+	}
 	if err := l.sync(); err != nil {
 		return err
 	}

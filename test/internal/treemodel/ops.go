@@ -1,4 +1,4 @@
-package model
+package treemodel
 
 import (
 	"encoding/json"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// op is one operation. It is plain data, so that a list of them can be shortened, printed and run again.
-type op struct {
+// Op is one operation. It is plain data, so that a list of them can be shortened, printed and run again.
+type Op struct {
 	Op    string `json:"op"`
 	Path  string `json:"path,omitempty"`
 	To    string `json:"to,omitempty"`
@@ -20,11 +20,11 @@ type op struct {
 	Mode  uint32 `json:"mode,omitempty"`
 	Seed  uint64 `json:"seed,omitempty"` // of the bytes written, and of chance in faults
 	Kill  int    `json:"kill,omitempty"` // kill the mount so many microseconds after the operation began; 0 = do not
-	Fault *fault `json:"fault,omitempty"`
+	Fault *Fault `json:"fault,omitempty"`
 }
 
-// fault is what goes wrong while an operation runs.
-type fault struct {
+// Fault is what goes wrong while an operation runs.
+type Fault struct {
 	Op     string `json:"op"`     // of the service; * is wild
 	What   string `json:"what"`   // fail or reset
 	When   string `json:"when"`   // before or after
@@ -32,8 +32,8 @@ type fault struct {
 	Hard   bool   `json:"hard"`   // every try, so that the operation may fail; else some tries
 }
 
-// String is the op as one line of JSON, which readOps understands.
-func (o op) String() string {
+// String is the op as one line of JSON, which ReadOps understands.
+func (o Op) String() string {
 	b, err := json.Marshal(o)
 	if err != nil {
 		return err.Error() // unreachable: plain data
@@ -41,14 +41,14 @@ func (o op) String() string {
 	return string(b)
 }
 
-// readOps is the inverse of printing a list line by line.
-func readOps(text string) ([]op, error) {
-	var ops []op
+// ReadOps is the inverse of printing a list line by line.
+func ReadOps(text string) ([]Op, error) {
+	var ops []Op
 	for i, line := range strings.Split(text, "\n") {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		var o op
+		var o Op
 		if err := json.Unmarshal([]byte(line), &o); err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
@@ -66,17 +66,17 @@ const (
 	maxSize  = 8 << 20
 )
 
-// mix says how often kinds of operations are drawn, and which of the rarer things happen at all.
-type mix struct {
-	weights map[string]int
-	kills   bool // some operations are killed
-	soft    int  // of 100 operations, so many see faults that repetition cures
-	hard    int  // and so many see one that it does not
-	large   int  // of 100 sizes, so many are beyond a part
+// Mix says how often kinds of operations are drawn, and which of the rarer things happen at all.
+type Mix struct {
+	Weights map[string]int
+	Kills   bool // some operations are killed
+	Soft    int  // of 100 operations, so many see faults that repetition cures
+	Hard    int  // and so many see one that it does not
+	Large   int  // of 100 sizes, so many are beyond a part
 }
 
-// local is what every file system must agree on.
-func local() map[string]int {
+// Local is the weights of what every file system must agree on.
+func Local() map[string]int {
 	return map[string]int{
 		"open": 10, "write": 14, "read": 5, "ftruncate": 4, "fsync": 3, "close": 9,
 		"put": 8, "append": 8, "patch": 6, "get": 6, "truncate": 3,
@@ -85,29 +85,29 @@ func local() map[string]int {
 	}
 }
 
-// with adds weights.
-func with(base map[string]int, more map[string]int) map[string]int {
+// With adds weights to base and returns it.
+func With(base map[string]int, more map[string]int) map[string]int {
 	for k, v := range more {
 		base[k] = v
 	}
 	return base
 }
 
-// draw makes n random operations.
-func (m mix) draw(rng *rand.Rand, n int) []op {
+// Draw makes n random operations.
+func (m Mix) Draw(rng *rand.Rand, n int) []Op {
 	var total int
-	kinds := make([]string, 0, len(m.weights))
+	kinds := make([]string, 0, len(m.Weights))
 	for _, k := range allKinds {
-		if m.weights[k] > 0 {
+		if m.Weights[k] > 0 {
 			kinds = append(kinds, k)
-			total += m.weights[k]
+			total += m.Weights[k]
 		}
 	}
-	ops := make([]op, n)
+	ops := make([]Op, n)
 	for i := range ops {
 		r := rng.IntN(total)
 		for _, k := range kinds {
-			if r -= m.weights[k]; r < 0 {
+			if r -= m.Weights[k]; r < 0 {
 				ops[i] = m.one(rng, k)
 				break
 			}
@@ -131,8 +131,8 @@ var openFlags = []int{
 }
 
 // one draws one operation of a kind. Fields that the kind does not use stay zero.
-func (m mix) one(rng *rand.Rand, k string) op {
-	o := op{Op: k}
+func (m Mix) one(rng *rand.Rand, k string) Op {
+	o := Op{Op: k}
 	switch k {
 	case "open", "write", "read", "ftruncate", "fsync", "close":
 		o.Slot = rng.IntN(slots)
@@ -170,23 +170,23 @@ func (m mix) one(rng *rand.Rand, k string) op {
 }
 
 // misfortune lets the operation be killed or see faults.
-func (m mix) misfortune(rng *rand.Rand, o *op) {
+func (m Mix) misfortune(rng *rand.Rand, o *Op) {
 	switch r := rng.IntN(100); {
-	case m.kills && rng.IntN(20) == 0:
+	case m.Kills && rng.IntN(20) == 0:
 		o.Kill = 1 + int(rng.ExpFloat64()*3000)
-	case r < m.soft:
-		f := []fault{
+	case r < m.Soft:
+		f := []Fault{
 			{Op: "*", What: "fail", Status: 503}, {Op: "*", What: "fail", Status: 500},
 			{Op: "*", What: "reset", When: "before"}, {Op: "*", What: "reset", When: "after"},
 			{Op: "*", What: "reset", When: "middle"},
 		}[rng.IntN(5)]
 		o.Fault, o.Seed = &f, rng.Uint64()
-	case r < m.soft+m.hard:
+	case r < m.Soft+m.Hard:
 		ops := []string{
 			"PutObject", "AppendObject", "CopyObject", "UploadPart", "CompleteMultipart", "InitiateMultipart",
 			"UploadPartCopy", "GetObject", "HeadObject", "ListObjects", "DeleteObject",
 		}
-		f := fault{Op: ops[rng.IntN(len(ops))], What: "fail", Status: []int{403, 500, 503}[rng.IntN(3)], Hard: true}
+		f := Fault{Op: ops[rng.IntN(len(ops))], What: "fail", Status: []int{403, 500, 503}[rng.IntN(3)], Hard: true}
 		o.Fault = &f
 	}
 }
@@ -203,24 +203,24 @@ func randomPath(rng *rand.Rand) string {
 func randomMode(rng *rand.Rand) uint32 { return []uint32{0o644, 0o600, 0o755, 0o400}[rng.IntN(4)] }
 
 // size is an offset or a size of a file: often 0, mostly small.
-func (m mix) size(rng *rand.Rand) int64 {
+func (m Mix) size(rng *rand.Rand) int64 {
 	switch r := rng.IntN(100); {
 	case r < 25:
 		return 0
-	case r < 100-m.large:
+	case r < 100-m.Large:
 		return rng.Int64N(6000)
 	}
 	return rng.Int64N(maxSize - 2<<20)
 }
 
 // length is how many bytes are written or read.
-func (m mix) length(rng *rand.Rand) int64 {
+func (m Mix) length(rng *rand.Rand) int64 {
 	switch r := rng.IntN(100); {
 	case r < 5:
 		return 0
-	case r < 100-m.large:
+	case r < 100-m.Large:
 		return 1 + rng.Int64N(5000)
-	case r < 100-m.large/2:
+	case r < 100-m.Large/2:
 		return 60<<10 + rng.Int64N(20<<10) // about what goes into the journal itself
 	}
 	return 1 + rng.Int64N(2<<20)

@@ -1,4 +1,4 @@
-package model
+package treemodel
 
 import (
 	"maps"
@@ -48,7 +48,7 @@ func (m *machine) isOpen(n *inode) bool {
 // run is what the operation must answer, and changes the tree.
 //
 // Long: one flat switch over the operations.
-func (m *machine) run(o op) (r result) {
+func (m *machine) run(o Op) (r result) {
 	switch o.Op {
 	case "open":
 		if m.fds[o.Slot] == nil {

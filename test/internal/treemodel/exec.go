@@ -1,4 +1,4 @@
-package model
+package treemodel
 
 import (
 	"bytes"
@@ -84,7 +84,7 @@ func (d *disk) open(p string, flags int, mode uint32) (fd int, err error) {
 // run carries out one operation.
 //
 // Long: one flat switch over the operations.
-func (d *disk) run(o op) (r result) {
+func (d *disk) run(o Op) (r result) {
 	var err error
 	switch o.Op {
 	case "open":

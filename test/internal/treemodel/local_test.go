@@ -1,4 +1,4 @@
-package model
+package treemodel
 
 import (
 	"math/rand/v2"
@@ -8,11 +8,11 @@ import (
 // TestModelAgreesWithThisMachine runs the model against the machine's own file system: what the model wants
 // of a mount is what Linux does.
 func TestModelAgreesWithThisMachine(t *testing.T) {
-	seed := *seedFlag
+	seed := rand.Uint64N(1e6)
 	t.Logf("seed %d", seed)
-	m := mix{weights: local(), large: 2}
+	m := Mix{Weights: Local(), Large: 2}
 	for i := range 100 {
-		ops := m.draw(rand.New(rand.NewPCG(seed, uint64(i))), 60)
+		ops := m.Draw(rand.New(rand.NewPCG(seed, uint64(i))), 60)
 		d, want := newDisk(t.TempDir()), newMachine()
 		for step, o := range ops {
 			if got, want := d.run(o), want.run(o); !got.equal(want) {
