@@ -7,6 +7,8 @@ import (
 )
 
 // TestLists runs lists that once failed.
+//
+// Long: it is one table of lists.
 func TestLists(t *testing.T) {
 	tests := []struct{ name, config, ops string }{
 		{"a HEAD of a name newer than the listing does not hide it", "close", `
