@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -61,7 +60,7 @@ func (w *World) join(seed uint64, i int) (*member, error) {
 	name := strconv.Itoa(w.lists)
 	l := &list{w: w, prefix: name + "/", want: newMachine()}
 	l.disks = []*disk{newDisk(filepath.Join(w.mounts[0].Config.Dir, name))}
-	return &member{list: l, rng: rand.New(rand.NewPCG(seed, uint64(i)+1))}, os.Mkdir(l.disks[0].dir, 0o755)
+	return &member{list: l, rng: rand.New(rand.NewPCG(seed, uint64(i)+1))}, w.putObject(l.prefix, nil)
 }
 
 // shift lets the members work until the mount is killed, mounts again, and compares.

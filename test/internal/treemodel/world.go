@@ -33,8 +33,9 @@ type Config struct {
 	Background bool
 	Shared     bool // two mounts of one bucket, and others who change it
 
-	Deaths []Death // of the first mount, of the one after it, and so on; what mounts after these lives
-	Record string  // file that takes the names of the failpoints passed; "" = none
+	Deaths  []Death // of the first mount, of the one after it, and so on; what mounts after these lives
+	Uploads int     // how many multipart uploads may be left behind
+	Record  string  // file that takes the names of the failpoints passed; "" = none
 }
 
 // World is a bucket and one or two mounts of it.
