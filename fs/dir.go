@@ -68,6 +68,7 @@ func (d *dirHandle) load(ctx context.Context) error {
 	}
 	d.key, d.listing, d.locals = key, l, m.localNames(key)
 	d.at, d.off = cursor{}, 0
+	m.listAhead(d.n, key)
 	return nil
 }
 

@@ -9,6 +9,8 @@
 //     this order: the Store (what this mount made or changed), a listing of the directory, single
 //     answers of the service (facts), and at last the service itself.
 //   - handle, dirHandle: one open of a file or of a directory.
+//   - scan, habit: in which order the entries of a directory are asked for, and what is done to them, which
+//     decides what is asked for before anybody wants it.
 //
 // Identity rules. Inode numbers are never derived from keys and never used twice. An object that
 // somebody else replaces by one of another type gets a new node; one replaced by another version

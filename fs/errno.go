@@ -33,10 +33,6 @@ var errnoTable = []struct {
 	{writeback.ErrLocked, syscall.EIO}, // these three end the start of a mount and reach no caller
 	{writeback.ErrForeign, syscall.EIO},
 	{writeback.ErrFormat, syscall.EIO},
-	{writeback.ErrNoSuchFile, syscall.EIO}, // these four are for commands
-	{writeback.ErrInUse, syscall.EIO},
-	{writeback.ErrIncomplete, syscall.EIO},
-	{writeback.ErrNoService, syscall.EIO},
 
 	{context.Canceled, syscall.EINTR}, // the caller was interrupted; flush and fsync never are
 	{context.DeadlineExceeded, syscall.ETIMEDOUT},

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type facts struct {
 type headCall struct {
 	done  chan struct{} // closed when fact and err are set
 	asked time.Time
+	get   bool // it is a GET of one version: its error is no answer about the key
 	fact  fact
 	err   error
 }
@@ -54,7 +56,13 @@ func (fs *facts) close() { fs.wg.Wait() }
 // head asks the service for key, sharing a request under way, and waits unless ctx ends first. A 404
 // is an answer, not an error.
 func (fs *facts) head(ctx context.Context, key string) (fact, time.Time, error) {
-	return fs.start(key, nil).answer(ctx)
+	for {
+		c := fs.start(key, nil)
+		f, asked, err := c.answer(ctx)
+		if err == nil || !c.get || ctx.Err() != nil {
+			return f, asked, err
+		}
+	}
 }
 
 // headListed is head for a name that a listing shows as e. An answer about that very version that has
@@ -65,7 +73,7 @@ func (fs *facts) headListed(ctx context.Context, key string, e *cache.Entry) (fa
 	f, ok := fs.of(key, e) // after looking for the call: it keeps its answer before it ends
 	fs.mu.Unlock()
 	switch {
-	case c != nil:
+	case c != nil && !c.get:
 		return c.answer(ctx)
 	case ok:
 		return f, f.ver.Confirmed, nil
@@ -121,12 +129,19 @@ func (fs *facts) start(key string, done func()) *headCall {
 // ask sends the HEAD and keeps the answer.
 func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 	info, err := fs.m.o.Client.Head(fs.m.ctx, key, nil)
-	var f fact
-	switch {
-	case errors.Is(err, cos.ErrNotFound):
-	case err != nil:
+	if err != nil && !errors.Is(err, cos.ErrNotFound) {
 		return fact{}, err
-	default:
+	}
+	if err != nil {
+		info = nil
+	}
+	return fs.learn(key, info, asked), nil
+}
+
+// learn keeps what the service told of key, nil if it has no such object.
+func (fs *facts) learn(key string, info *cos.ObjectInfo, asked time.Time) fact {
+	var f fact
+	if info != nil {
 		f = fact{
 			found: true,
 			ver:   writeback.VersionOf(info, asked),
@@ -140,7 +155,49 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 	}
 	fs.m.o.Store.Observed(key, asked, f.ver, f.attr)
 	fs.heads.PutAt(key, f, asked)
-	return f, nil
+	return f
+}
+
+// fetcher fetches version v of key. What the answer tells besides the bytes is kept as that to a HEAD is,
+// and who asks about the key meanwhile waits for it.
+func (fs *facts) fetcher(key string, v writeback.Version) cache.FetchFunc {
+	return func(ctx context.Context, off, size int64) (io.ReadCloser, error) {
+		c, asked := fs.enter(key), fs.m.o.Now()
+		r, err := fs.m.o.Store.Fetch(ctx, key, v, off, size)
+		var f fact
+		if err == nil {
+			f = fs.learn(key, &r.ObjectInfo, asked)
+		}
+		fs.leave(key, c, f, err)
+		if err != nil {
+			return nil, err
+		}
+		return r.Body, nil
+	}
+}
+
+// enter makes a GET of key the call that others share. It returns nil if there is one.
+func (fs *facts) enter(key string) *headCall {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.calls[key] != nil {
+		return nil
+	}
+	c := &headCall{done: make(chan struct{}), asked: fs.m.o.Now(), get: true}
+	fs.calls[key] = c
+	return c
+}
+
+// leave ends a call that enter returned.
+func (fs *facts) leave(key string, c *headCall, f fact, err error) {
+	if c == nil {
+		return
+	}
+	c.fact, c.err = f, err
+	fs.mu.Lock()
+	delete(fs.calls, key)
+	fs.mu.Unlock()
+	close(c.done)
 }
 
 // known returns the fact about key if it is, by now, not older than the TTL, and not older than since.
@@ -196,64 +253,6 @@ func (fs *facts) drop(key string) {
 func (fs *facts) dropTree(prefix string) {
 	fs.heads.DropPrefix(prefix)
 	fs.prefixes.DropPrefix(prefix)
-}
-
-// scan watches in which order the names of a directory are asked for, so that "ls -l", rsync and
-// find, who stat every name in the order of the listing, wait for many HEADs at once instead of one
-// after the other.
-type scan struct {
-	listing *cache.Listing // the last one used
-	last    int            // index of the name asked for last
-	run     int            // how many came in order
-	ahead   int            // names before this index were asked for
-}
-
-// Names may be asked for a little out of order, by several threads, and some not at all.
-const scanSlack = 16
-
-// next notes that entry i of l was asked for and returns the range of entries to ask for ahead.
-func (s *scan) next(l *cache.Listing, i int) (from, to int) {
-	if s.listing != l {
-		*s = scan{listing: l, last: -1}
-	}
-	if d := i - s.last; d > 0 && d <= scanSlack {
-		s.run++
-	} else if d > scanSlack || d < -scanSlack {
-		s.run, s.ahead = 0, 0
-	}
-	s.last = i
-	if s.run == 0 {
-		return 0, 0
-	}
-	from = max(i+1, s.ahead)
-	to = min(i+1+min(8<<min(s.run, 4), statFanOut), len(l.Entries))
-	return from, max(from, to)
-}
-
-// statAhead asks for the attributes of the entries of dir's listing that come after entry i, if dir
-// is being walked.
-func (m *Mount) statAhead(dir *node, dirKey string, l *cache.Listing, i int) {
-	dir.mu.Lock()
-	from, to := dir.scan.next(l, i)
-	dir.mu.Unlock()
-	for ; from < to; from++ {
-		e := &l.Entries[from]
-		key := dirKey + e.Name
-		if e.Dir {
-			key += "/"
-		}
-		if !m.needsHead(key, e) {
-			continue
-		}
-		if !m.facts.headAhead(key) {
-			break
-		}
-	}
-	dir.mu.Lock()
-	if dir.scan.listing == l {
-		dir.scan.ahead = max(dir.scan.ahead, from)
-	}
-	dir.mu.Unlock()
 }
 
 // needsHead reports whether the attributes of a listed name are unknown.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -307,6 +306,9 @@ func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bo
 			m.walked(dir, q, false)
 		}
 		if f, ok := m.facts.of(q.key, q.file); ok {
+			if m.o.Consistency == Relaxed {
+				f.ver.Confirmed = q.listing.Started // as far as listings do not lag
+			}
 			return m.factObject(q.key, f, q.listing.Started), nil
 		}
 	}
@@ -431,15 +433,8 @@ func (m *Mount) bareDirectory(key string, asked time.Time) object {
 
 // walked tells the look-ahead that an entry of the listing was asked for.
 func (m *Mount) walked(dir *node, q question, sub bool) {
-	seg := q.key[len(q.dirKey):]
-	i, ok := slices.BinarySearchFunc(q.listing.Entries, seg, func(e cache.Entry, seg string) int {
-		return strings.Compare(e.Name, seg)
-	})
-	for ; ok && i < len(q.listing.Entries) && q.listing.Entries[i].Name == seg; i++ {
-		if q.listing.Entries[i].Dir == sub {
-			m.statAhead(dir, q.dirKey, q.listing, i)
-			return
-		}
+	if i, ok := indexOf(q.listing, q.key[len(q.dirKey):], sub); ok {
+		m.statAhead(dir, q.dirKey, q.listing, i)
 	}
 }
 
@@ -462,6 +457,12 @@ func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error)
 	if err != nil {
 		return nil, err
 	}
+	m.listed(prefix, l)
+	return l, nil
+}
+
+// listed draws conclusions from a listing of prefix.
+func (m *Mount) listed(prefix string, l *cache.Listing) {
 	m.born.Drop(prefix)
 	m.sizes.Put(prefix, len(l.Entries)+l.Hidden)
 	m.learn(l)
@@ -478,7 +479,6 @@ func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error)
 	if l.Hidden > 0 {
 		m.noteHidden(prefix, l)
 	}
-	return l, nil
 }
 
 // clockSlack is how far the service's clock and ours may be apart.

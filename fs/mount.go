@@ -34,7 +34,8 @@ type Mount struct {
 	sizes *cache.Table[int] // names in directories, when they were last listed or made
 
 	hiddenOnce sync.Once
-	bg         sync.WaitGroup // the notifier
+	scouts     chan struct{}  // one slot for each directory that is listed ahead
+	bg         sync.WaitGroup // the notifier and scouts
 	done       chan struct{}  // closed when all of it has ended
 }
 
@@ -59,7 +60,7 @@ func New(ctx context.Context, mountpoint string, o Options) (*Mount, error) {
 
 // newMount makes everything but the kernel's side.
 func newMount(ctx context.Context, o Options) *Mount {
-	m := &Mount{o: o, log: o.Logger, tree: newTree(), done: make(chan struct{})}
+	m := &Mount{o: o, log: o.Logger, tree: newTree(), done: make(chan struct{}), scouts: make(chan struct{}, aheadDirs)}
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	m.root = &node{m: m}
 	m.facts = newFacts(m)

@@ -17,6 +17,7 @@ type node struct {
 	gofs.Inode
 	m *Mount
 	place
+	habit habit // of a directory
 
 	mu     sync.Mutex // guards the fields below; tree.mu may be taken inside
 	file   *writeback.File
@@ -24,6 +25,8 @@ type node struct {
 	pages  writeback.Version // what the kernel's page cache holds; absent: nothing known
 	last   object            // as last told to the kernel, for when the name is gone
 	scan   scan              // of a directory: how its names are being asked for
+	reads  scan              // of a directory: how its files are being read
+	lists  scan              // of a directory: how its directories are being listed
 	target string            // of a symbolic link: as last read or made
 }
 

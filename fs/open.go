@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"syscall"
+	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -11,8 +12,8 @@ import (
 	"cosfuse/writeback"
 )
 
-// Open opens a file. Unless its version was confirmed within the last second this asks HEAD, so that
-// what another mount committed is seen. If the version changed, the answer is ESTALE once: the kernel
+// Open opens a file. Unless its version was confirmed within the last second (relaxed: the TTL) this asks
+// HEAD, so that what another mount committed is seen. If the version changed, the answer is ESTALE once: the kernel
 // then looks the name up again, gets the new size, and comes back.
 func (n *node) Open(ctx context.Context, flags uint32) (gofs.FileHandle, uint32, syscall.Errno) {
 	ctx, done := patient(ctx)
@@ -40,6 +41,9 @@ func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
 		return nil, err
 	}
 	h := n.newHandle(f, flags)
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
+		n.m.readAhead(n, f.Stat().Key)
+	}
 	if flags&syscall.O_TRUNC != 0 {
 		if err := h.wb.Replace(); err != nil {
 			h.close()
@@ -49,11 +53,19 @@ func (n *node) open(ctx context.Context, flags uint32) (*handle, error) {
 	return h, nil
 }
 
+// trusted is how old a confirmation of a version may be for an open to do without a new one.
+func (m *Mount) trusted() time.Duration {
+	if m.o.Consistency == Relaxed {
+		return max(m.o.MetaTTL, confirmedRecently)
+	}
+	return confirmedRecently
+}
+
 // revalidate makes sure that f is based on what the service has now. What is dirty here stays as it
 // is: a conflict shows when it is committed.
 func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 	st := f.Stat()
-	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, confirmedRecently) {
+	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, m.trusted()) {
 		return nil
 	}
 	now, _, err := m.facts.head(ctx, st.Key)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"cosfuse/cache"
 	"cosfuse/cos"
 	"cosfuse/writeback"
 )
@@ -14,6 +15,9 @@ import (
 type Options struct {
 	Client *cos.Client
 	Store  *writeback.Store // of the same bucket; the caller closes it after Wait
+
+	// Blocks is the Store's cache. Small files are fetched into it before they are read; nil: not.
+	Blocks *cache.Blocks
 
 	// Prefix is the part of the bucket to show: "" is all of it, else it ends in "/".
 	Prefix string
@@ -25,6 +29,9 @@ type Options struct {
 	MetaTTL time.Duration
 	// NegativeTTL is how long a name is believed absent. 0 is 5 s; negative is no time at all.
 	NegativeTTL time.Duration
+
+	// Consistency says how sure open(2) is that nobody else has replaced the object.
+	Consistency Consistency
 
 	ReadOnly   bool // the kernel refuses changes with EROFS
 	AllowOther bool // other users may use the mount; needs user_allow_other in fuse.conf unless root
@@ -42,6 +49,16 @@ type Options struct {
 	Debug  bool         // log every request of the kernel, at level debug
 	Now    func() time.Time
 }
+
+// Consistency is what open(2) takes for the present version of a file.
+type Consistency int
+
+// Strict is CloseToOpen with no time at all in which names and attributes are believed.
+const (
+	CloseToOpen Consistency = iota // what the service confirmed within the last second: else it is asked
+	Strict                         // the same, and MetaTTL and NegativeTTL are none
+	Relaxed                        // what the service, or a listing, confirmed within MetaTTL
+)
 
 // Defaults and bounds that are no options.
 const (
@@ -69,6 +86,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.NegativeTTL == 0 {
 		o.NegativeTTL = defaultNegativeTTL
+	}
+	if o.Consistency == Strict {
+		o.MetaTTL, o.NegativeTTL = -1, -1
 	}
 	o.MetaTTL, o.NegativeTTL = max(o.MetaTTL, 0), max(o.NegativeTTL, 0)
 	if o.FsName == "" {

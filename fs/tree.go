@@ -272,6 +272,16 @@ func (t *tree) forget(n *node) {
 	}
 }
 
+// above returns the directory that n is in, nil for the root and for what has no name any more.
+func (t *tree) above(n *node) *node {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if n.gone {
+		return nil
+	}
+	return n.parent
+}
+
 // isGone reports whether n was unlinked.
 func (t *tree) isGone(n *node) bool {
 	t.mu.RLock()

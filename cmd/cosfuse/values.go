@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"cosfuse/fs"
 )
 
 // byteSize is a number of bytes that reads and prints as "20MiB". Plain numbers are bytes; K, M, G,
@@ -77,6 +79,32 @@ func (m *commitMode) String() string { return string(*m) }
 
 // Type names the kind of value in help texts.
 func (m *commitMode) Type() string { return "mode" }
+
+// consistency says how sure open(2) is of what others did.
+type consistency fs.Consistency
+
+var consistencies = map[consistency]string{
+	consistency(fs.CloseToOpen): "close-to-open",
+	consistency(fs.Strict):      "strict",
+	consistency(fs.Relaxed):     "relaxed",
+}
+
+// Set parses text as pflag wants it.
+func (c *consistency) Set(text string) error {
+	for v, name := range consistencies {
+		if strings.EqualFold(text, name) {
+			*c = v
+			return nil
+		}
+	}
+	return errors.New("want close-to-open, strict or relaxed")
+}
+
+// String prints the choice as Set reads it.
+func (c *consistency) String() string { return consistencies[*c] }
+
+// Type names the kind of value in help texts.
+func (c *consistency) Type() string { return "choice" }
 
 // fileMode is permission bits, in octal.
 type fileMode uint32

@@ -66,10 +66,25 @@ func openVolume(ctx, life context.Context, o *mountOptions, log *slog.Logger, sa
 	if line := recovered(v.store.Recovered()); line != "" {
 		say(line)
 	}
+	if o.consistent != consistency(fs.CloseToOpen) {
+		say(o.consistency())
+	}
 	if o.commit == commitBackground {
 		say("closed files are safe in " + o.cacheDir + " and reach the bucket a moment later: \"cosfuse sync " + o.mountpoint + "\" waits for them")
 	}
 	return v, nil
+}
+
+// consistency tells what a user of the mount may rely on.
+func (o *mountOptions) consistency() string {
+	meta, negative := fmt.Sprintf("%v", o.metaTTL), fmt.Sprintf("%v", o.negativeTTL)
+	switch fs.Consistency(o.consistent) {
+	case fs.Strict:
+		return "consistency strict: every name, attribute and version is asked for each time"
+	case fs.Relaxed:
+		return "consistency relaxed: changes by others show within " + meta + ", new names within " + negative + ", also to those who open a file"
+	}
+	return "consistency close-to-open: changes by others show at open, or within " + meta + ", new names within " + negative
 }
 
 // clientOptions are those of the mount's client. It reads the credentials.
@@ -103,9 +118,10 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Prefix: o.prefix, Defaults: defaults, Changes: changes,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes,
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
-		ReadOnly: o.readOnly, AllowOther: o.allowOther, FsName: o.source(),
+		Consistency: fs.Consistency(o.consistent),
+		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.source(),
 		Fusermount: os.Getuid() != 0, Logger: log,
 	})
 	if errors.Is(err, os.ErrPermission) {

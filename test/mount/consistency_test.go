@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -163,7 +164,7 @@ func TestNamesOfOthersAppearInTime(t *testing.T) {
 }
 
 func TestStrict(t *testing.T) {
-	a, b := pair(t, mounttest.Options{FS: fs.Options{MetaTTL: -1, NegativeTTL: -1}})
+	a, b := pair(t, mounttest.Options{FS: fs.Options{Consistency: fs.Strict}})
 	for i := range 3 {
 		if _, err := os.Lstat(b.Path("f")); !os.IsNotExist(err) {
 			t.Fatalf("round %d: %v", i, err)
@@ -174,6 +175,57 @@ func TestStrict(t *testing.T) {
 		must(t, os.Remove(a.Path("f")))
 		must(t, a.Store.Sync(t.Context(), "")) // deletions of a burst go out together
 		wantNames(t, b.Dir)
+	}
+}
+
+func TestRequestsOfAReopen(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		choice fs.Consistency
+		most   int64
+	}{
+		{"close-to-open", fs.CloseToOpen, 1},
+		{"relaxed", fs.Relaxed, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := mounttest.New(t, mounttest.Options{FS: fs.Options{Consistency: tt.choice}})
+			content := noise(1, 16<<10)
+			put(t, v.Bucket, "f", content)
+			wantFile(t, v.Path("f"), content)
+			for range 3 {
+				forgetConfirmed(t, v)
+				v.Server.ResetStats()
+				wantFile(t, v.Path("f"), content)
+				if n := v.Server.Stats().Requests(); n > tt.most {
+					t.Errorf("%d requests to open and read again, want at most %d: %v", n, tt.most, v.Server.Stats())
+				}
+			}
+		})
+	}
+}
+
+func TestRelaxed(t *testing.T) {
+	v := mounttest.New(t, mounttest.Options{FS: fs.Options{Consistency: fs.Relaxed, MetaTTL: 10 * time.Second}})
+	put(t, v.Bucket, "f", []byte("first"))
+	wantFile(t, v.Path("f"), []byte("first"))
+	put(t, v.Bucket, "f", []byte("later"))
+	v.Skew(5 * time.Second)
+	wantFile(t, v.Path("f"), []byte("first"))
+	v.Skew(6 * time.Second)
+	wantFile(t, v.Path("f"), []byte("later"))
+}
+
+func TestAbsentNamesOfAListedDirectory(t *testing.T) {
+	v := mounttest.New(t, mounttest.Options{})
+	put(t, v.Bucket, "d/f", []byte("x"))
+	names(t, v.Path("d"))
+	v.Server.ResetStats()
+	for _, name := range numbered("absent", 1000) {
+		_, err := os.Lstat(v.Path("d", name))
+		wantErrno(t, name, err, syscall.ENOENT)
+	}
+	if n := v.Server.Stats().Requests(); n != 0 {
+		t.Errorf("%d requests for names that a listing does not show", n)
 	}
 }
 

@@ -115,7 +115,7 @@ func (d *daemon) start(ctx context.Context) (err error) {
 		return err
 	}
 	d.mount, err = fs.New(ctx, c.Dir, fs.Options{
-		Client: d.client, Store: d.store, Changes: changes, Logger: log, Now: d.now,
+		Client: d.client, Store: d.store, Blocks: d.blocks, Changes: changes, Logger: log, Now: d.now,
 		MetaTTL: c.MetaTTL, NegativeTTL: c.NegativeTTL,
 		Defaults: writeback.AttrDefaults{FileMode: 0o644, DirMode: 0o755},
 	})

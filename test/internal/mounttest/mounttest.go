@@ -156,7 +156,7 @@ func (v *Volume) start(t testing.TB) {
 	}
 	fo := v.o.FS
 	fo.Now = now
-	fo.Client, fo.Store, fo.Changes, fo.Logger = v.client, v.Store, changes, log
+	fo.Client, fo.Store, fo.Blocks, fo.Changes, fo.Logger = v.client, v.Store, v.Blocks, changes, log
 	if v.Mount, err = fs.New(ctx, v.Dir, fo); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,8 @@ func brokeOff(err error) bool {
 
 func (v *Volume) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 	o := cache.BlocksOptions{
-		MemoryBytes: 64 << 20, Resume: brokeOff, Checksum: &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
+		MemoryBytes: 128 << 20, Connections: 24, Resume: brokeOff,
+		Checksum: &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
 	}
 	if v.o.Disk > 0 {
 		o.Disk = &cache.DiskOptions{Dir: v.Kept, MaxBytes: v.o.Disk, Logger: log}

@@ -43,3 +43,40 @@ func TestScanWindow(t *testing.T) {
 		t.Errorf("the last entry of another listing asks for entries %d to %d", from, to)
 	}
 }
+
+func TestReadWindow(t *testing.T) {
+	l := listingOf(1000)
+	var s scan
+	wide := 0
+	for i := range 200 {
+		from, to := s.nextRead(l, i, readsFirst, aheadFiles)
+		if i+1 < readsFirst && from != to {
+			t.Errorf("file %d: %d others at once", i, to-from)
+		}
+		if to > i+1+aheadFiles {
+			t.Errorf("file %d asks as far as %d", i, to)
+		}
+		wide = max(wide, to-i-1)
+		s.reached(l, to)
+	}
+	if wide != aheadFiles {
+		t.Errorf("200 files in order are read ahead by %d, want %d", wide, aheadFiles)
+	}
+	for _, i := range []int{900, 100, 500, 300, 700} {
+		if from, to := s.nextRead(l, i, readsFirst, aheadFiles); from != to {
+			t.Errorf("file %d after a jump asks for %d to %d", i, from, to)
+		}
+	}
+}
+
+func TestReadWindowOfWorkers(t *testing.T) {
+	l := listingOf(100)
+	var s scan
+	for _, i := range []int{1, 0, 3, 2, 6, 4, 5, 7, 9, 8} { // four workers
+		_, to := s.nextRead(l, i, readsFirst, aheadFiles)
+		s.reached(l, to)
+	}
+	if s.ahead < 20 {
+		t.Errorf("ten files by several workers read ahead up to %d", s.ahead)
+	}
+}
