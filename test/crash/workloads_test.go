@@ -60,6 +60,15 @@ var workloads = []workload{
 		{"op":"rename","path":"a","to":"c"}
 		{"op":"close"}
 		{"op":"sync"}`},
+	{"rename changed", `
+		{"op":"put","path":"a","len":1000,"mode":420,"seed":1}
+		{"op":"append","path":"b","len":1000,"mode":420,"seed":2}
+		{"op":"sync"}
+		{"op":"patch","path":"a","off":500,"len":1000,"seed":3}
+		{"op":"rename","path":"a","to":"c"}
+		{"op":"append","path":"b","len":500,"seed":4}
+		{"op":"rename","path":"b","to":"c"}
+		{"op":"sync"}`},
 	{"rename directory", `
 		{"op":"mkdir","path":"a","mode":493}
 		{"op":"mkdir","path":"a/b","mode":448}

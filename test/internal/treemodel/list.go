@@ -447,7 +447,7 @@ func (l *list) checkBucket() error {
 			return err
 		}
 		diff := l.want.bucketMismatch(objects)
-		if diff == "" && n > l.w.c.Uploads {
+		if diff == "" && n > 0 {
 			diff = fmt.Sprintf("%d multipart uploads are left", n)
 		}
 		if diff == "" {
