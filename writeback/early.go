@@ -209,7 +209,10 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: c.fresh, Size: c.size}
 		o.CRC64, o.HasCRC64 = combineCRC(done)
-		r, err = cl.CompleteMultipart(ctx, c.key, e.id, done, o)
+		c.f.s.Failpoint(fpUploadSent)
+		if err = c.noteParts(c.key, o); err == nil {
+			r, err = cl.CompleteMultipart(ctx, c.key, e.id, done, o)
+		}
 		if errors.Is(err, cos.ErrExists) && c.fresh {
 			if _, err = c.lostRace(ctx); err == nil {
 				o.ForbidOverwrite = false
@@ -225,6 +228,7 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 		c.f.s.abort(ctx, c.key, e.id)
 		return result{}, err
 	}
+	c.f.s.Failpoint(fpUploadCompleted)
 	c.f.s.forgetUpload(e.id)
 	a := c.attr
 	if !c.mtimeSet {

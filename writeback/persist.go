@@ -178,6 +178,19 @@ func (c *snapshot) beginAttempt(kind planKind) error {
 	return f.persistLocked()
 }
 
+// noteParts adds to the attempt, if there is one, what completing an upload to its key makes: nobody knew
+// before the parts were sent.
+func (c *snapshot) noteParts(key string, o *cos.CompleteOptions) error {
+	f := c.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.attempt == nil || key != c.key || !o.HasCRC64 {
+		return nil
+	}
+	f.attempt.CRC64, f.attempt.HasCRC64 = o.CRC64, true
+	return f.persistLocked()
+}
+
 // crcOf reads the whole snapshot.
 func crcOf(c *snapshot) (uint64, error) {
 	var crc uint64

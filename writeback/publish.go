@@ -256,6 +256,10 @@ func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, 
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}
 		o.CRC64, o.HasCRC64 = combineCRC(done)
+		if err := c.noteParts(key, o); err != nil {
+			c.f.s.abort(ctx, key, id)
+			return nil, err
+		}
 		var r *cos.PutResult
 		if r, err = cl.CompleteMultipart(ctx, key, id, done, o); err == nil {
 			c.f.s.Failpoint(fpUploadCompleted)

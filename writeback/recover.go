@@ -185,8 +185,12 @@ func (s *Store) finish(st *journal.State) {
 		s.Failpoint(fpRecoverUpload)
 	}
 	for _, r := range st.Renames {
-		if err := s.renameTree(r, true); err != nil {
-			s.Logger.Error("a directory rename could not be completed; the next mount tries again", "key", r.Src, "err", err)
+		finish := func() error { return s.renameTree(r, true) }
+		if !isDirKey(r.Src) {
+			finish = func() error { return s.finishFileRename(r) }
+		}
+		if err := finish(); err != nil {
+			s.Logger.Error("a rename could not be completed; the next mount tries again", "key", r.Src, "err", err)
 			continue
 		}
 		s.recovery.Renames++

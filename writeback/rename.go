@@ -58,6 +58,12 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 	}
 	c := f.freezeLocked()
 	f.mu.Unlock()
+	forget, err := f.recordFileRename(src, dst, c.base)
+	if err != nil {
+		f.unfreeze(c, false)
+		return err
+	}
+	defer forget()
 	r, err := s.copyFrozen(c, dst)
 	s.Failpoint(fpRenameCopied)
 	if err != nil {

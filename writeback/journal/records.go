@@ -108,12 +108,14 @@ type Removal struct {
 	Since   time.Time `json:"since"`
 }
 
-// TreeRename is a directory rename under way: every key below Src belongs below Dst.
+// TreeRename is a directory rename under way: every key below Src belongs below Dst. If Src does not end in
+// "/" it is a file's, and Version is what moves.
 type TreeRename struct {
-	ID    uint64    `json:"id"`
-	Src   string    `json:"src"`
-	Dst   string    `json:"dst"`
-	Since time.Time `json:"since"`
+	ID      uint64    `json:"id"`
+	Src     string    `json:"src"`
+	Dst     string    `json:"dst"`
+	Since   time.Time `json:"since"`
+	Version Version   `json:"version,omitzero"`
 }
 
 // State is all that a journal holds.

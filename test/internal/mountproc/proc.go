@@ -20,11 +20,12 @@ type Proc struct {
 	Config    Config
 	Recovered writeback.Recovery // what it found of an earlier mount
 
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Scanner
-	log  *os.File
-	done bool
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Scanner
+	log   *os.File
+	done  bool // the process has ended
+	clean bool // because it was asked to
 }
 
 // ErrDied says that the process ended instead of answering.
@@ -99,11 +100,15 @@ func (p *Proc) SetAhead(d time.Duration) error {
 	return p.ask(command{Op: "advance", Ahead: d})
 }
 
+// Unmounted reports whether Unmount ended the process, and nothing else.
+func (p *Proc) Unmounted() bool { return p.clean }
+
 // Unmount unmounts and waits for commits and for the end of the process.
 func (p *Proc) Unmount() error {
 	if err := p.ask(command{Op: "unmount"}); err != nil {
 		return err
 	}
+	p.clean = true
 	return p.end()
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -52,7 +51,8 @@ type member struct {
 	*list
 	rng        *rand.Rand
 	ops        int64
-	candidates []*machine // after the mount died
+	last       []Op       // under which the mount died, and a few before
+	candidates []*machine // after that
 }
 
 // join makes a member, and its directory.
@@ -61,7 +61,7 @@ func (w *World) join(seed uint64, i int) (*member, error) {
 	name := strconv.Itoa(w.lists)
 	l := &list{w: w, prefix: name + "/", want: newMachine()}
 	l.disks = []*disk{newDisk(filepath.Join(w.mounts[0].Config.Dir, name))}
-	return &member{list: l, rng: rand.New(rand.NewPCG(seed, uint64(i)+1))}, os.Mkdir(l.disks[0].dir, 0o755)
+	return &member{list: l, rng: rand.New(rand.NewPCG(seed, uint64(i)+1))}, w.putObject(l.prefix, nil)
 }
 
 // shift lets the members work until the mount is killed, mounts again, and compares.
@@ -86,11 +86,14 @@ func (w *World) shift(crowd []*member, d time.Duration) error {
 		m.disk().closeAll()
 	}
 	if err := w.restart(0); err != nil {
+		for _, m := range crowd {
+			err = fmt.Errorf("%w\n%s died under %v", err, m.prefix, m.last)
+		}
 		return err
 	}
 	for _, m := range crowd {
 		if err := m.goOn(m.candidates...); err != nil {
-			return fmt.Errorf("%s: %w", m.prefix, err)
+			return fmt.Errorf("%s died under %v: %w", m.prefix, m.last, err)
 		}
 	}
 	return nil
@@ -101,6 +104,7 @@ func (m *member) work(dying *atomic.Bool) error {
 	mix := m.w.c.Mix
 	for {
 		o := mix.Draw(m.rng, 1)[0]
+		m.last = append(m.last[max(0, len(m.last)-40):], o)
 		before := m.want.clone()
 		stale := m.mayBeStale(o)
 		got, want := m.disk().run(o), m.want.run(o)

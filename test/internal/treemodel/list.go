@@ -3,7 +3,6 @@ package treemodel
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -55,7 +54,7 @@ func (w *World) Run(ops []Op) (err error) {
 			d.closeAll()
 		}
 	}()
-	if err := os.Mkdir(l.disks[0].dir, 0o755); err != nil {
+	if err := w.putObject(l.prefix, nil); err != nil {
 		return err
 	}
 	for i, o := range ops {
