@@ -90,6 +90,7 @@ func (c *cli) startSession(ctx context.Context, o *mountOptions, log *slog.Logge
 	if s.ctl, err = startControl(life, o.cacheDir, o.prefix, vol.Writes(), vol.Reads(), log); err != nil {
 		s.log.Warn("no control socket: status, sync and recover do not work", "err", err)
 	}
+	c.readFarther(o.mountpoint, log)
 	if err := lock.tell(stateMounted, nil); err != nil {
 		s.log.Warn("record of the mount not written", "err", err)
 	}
