@@ -248,6 +248,9 @@ func (n *node) Fsync(ctx context.Context, fh gofs.FileHandle, _ uint32) syscall.
 		h.settled()
 		return n.m.fail("fsync", n.label(), err)
 	}
+	if n.m.tree.isGone(n) {
+		return 0 // a directory that was removed has nothing to commit
+	}
 	key, err := n.m.tree.key(ctx, n)
 	if err == nil {
 		err = n.m.o.Store.SyncDir(n.m.ctx, key)

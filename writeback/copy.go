@@ -142,6 +142,9 @@ func (c *snapshot) publishAttr(ctx context.Context) (result, error) {
 	if err := c.learnACL(ctx); err != nil {
 		return result{}, err
 	}
+	if c.attr.Mtime.IsZero() {
+		c.attr.Mtime = c.base.LastModified // the copy's own would be now
+	}
 	h, a, err := c.stored(true)
 	if err != nil {
 		return result{}, err

@@ -177,7 +177,7 @@ func (f *File) SetAttr(change func(*Attr) error) error {
 	}
 	before, dirty := f.attr, f.dirtyAttr
 	f.attr, f.dirtyAttr, f.volatile = a, true, true
-	if !f.unlinked && (f.journalled || !f.dirtyData && !f.neverCommitted) {
+	if !f.unlinked && (f.journalled || !f.neverCommitted) { // of what is not in COS nothing was promised yet
 		f.markDirtyLocked(f.s.now())
 		if err := f.persistLocked(); err != nil {
 			f.attr, f.dirtyAttr = before, dirty

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"cosfuse/cos"
 	"cosfuse/writeback/extent"
 	"cosfuse/writeback/journal"
 )
@@ -210,17 +209,14 @@ func (s *Store) finish(st *journal.State) {
 
 // finishRemoval deletes what r means, and nothing that came after it.
 func (s *Store) finishRemoval(r journal.Removal) error {
-	i, err := s.Client.Head(s.ctx, r.Key, nil)
-	switch {
-	case errors.Is(err, cos.ErrNotFound):
-	case err != nil:
+	v := versionOfRecord(r.Version)
+	left, err := s.deleteVersion(r.Key, v)
+	if err != nil {
 		return err
-	case i.ETag == r.Version.ETag, isDirKey(r.Key) && r.Version.ETag == "": // a marker is like any other
-		if err := s.Client.Delete(s.ctx, r.Key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
-			return err
-		}
+	}
+	if !left {
 		s.mu.Lock()
-		s.recordDeletedLocked(r.Key, versionOfRecord(r.Version))
+		s.recordDeletedLocked(r.Key, v)
 		s.mu.Unlock()
 	}
 	s.forgetRemoval(r.Key)

@@ -108,25 +108,43 @@ func (f *File) deleteDoomed() error {
 	if err := s.late.wait(s.ctx, []string{key}, nil); err != nil {
 		return err
 	}
-	err = s.Client.Delete(s.ctx, key, nil)
+	left, err := s.deleteVersion(key, base)
 	s.Failpoint(fpDoomedDeleted)
-	if errors.Is(err, cos.ErrNotFound) {
-		err = nil
-	}
 	s.mu.Lock()
 	e.doomed = nil
-	if err != nil && e.file == nil {
-		e.changed = false // the object is still there, and so is its name
+	if (err != nil || left) && e.file == nil {
+		e.changed = false // an object is there, and so is its name
 	} else if e.file == nil {
 		s.recordDeletedLocked(key, base)
 	}
 	s.names.drop(key)
 	s.mu.Unlock()
 	s.forgetRemoval(key)
+	if left {
+		s.Changed(key)
+	}
 	if err != nil {
 		s.Logger.Error("an unlinked file could not be deleted and is back", "key", key, "err", err)
 		s.Changed(key)
 		return fmt.Errorf("delete %q: %w", key, err)
 	}
 	return nil
+}
+
+// deleteVersion deletes the object at key if it is still version v, which was meant a while ago. left says
+// that it is somebody's newer one, and was left alone. It needs the turn.
+func (s *Store) deleteVersion(key string, v Version) (left bool, err error) {
+	i, err := s.Client.Head(s.ctx, key, nil)
+	switch {
+	case errors.Is(err, cos.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case i.ETag != v.ETag && !(isDirKey(key) && v.Absent()): // a marker is like any other
+		return true, nil
+	}
+	if err := s.Client.Delete(s.ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		return false, err
+	}
+	return false, nil
 }

@@ -608,3 +608,53 @@ func TestSyncDirPublishesNothingHalfDone(t *testing.T) {
 	r.must(h.Close())
 	r.wantRequests(map[string]int64{"PutObject": 1})
 }
+
+// TestUnlinkedFileLeavesAnothersObject closes a file that was unlinked while open after somebody else made
+// a new object of its name.
+func TestUnlinkedFileLeavesAnothersObject(t *testing.T) {
+	r := newRig(t)
+	r.put("k", []byte("old"))
+	h := r.open(r.store, "k", false)
+	r.must(r.store.Remove(h.f))
+	r.put("k", []byte("theirs"))
+	r.must(h.Close())
+	r.wantObject("k", []byte("theirs"))
+	if l, ok := r.store.Local("k"); ok {
+		t.Errorf("the name is hidden: %+v", l)
+	}
+}
+
+// TestAttributesKeepTheTime changes the mode of an object whose time is that of its upload.
+func TestAttributesKeepTheTime(t *testing.T) {
+	r := newRig(t)
+	r.put("k", []byte("x"))
+	i, err := r.client.Head(t.Context(), "k", nil)
+	r.must(err)
+	h := r.open(r.store, "k", false)
+	r.must(h.f.SetAttr(func(a *Attr) error { a.Mode = syscall.S_IFREG | 0o600; return nil }))
+	r.must(h.f.Fsync(t.Context()))
+	after, err := r.client.Head(t.Context(), "k", nil)
+	r.must(err)
+	if got := DecodeAttr(after, AttrDefaults{}).Mtime; !got.Equal(i.LastModified) {
+		t.Errorf("mtime %v, want %v", got, i.LastModified)
+	}
+	r.must(h.Close())
+}
+
+// TestAttributesOfDirtyFileSurviveKill changes the mode of a file that has bytes to commit.
+func TestAttributesOfDirtyFileSurviveKill(t *testing.T) {
+	r := newRig(t)
+	r.put("k", []byte("old"))
+	h := r.open(r.store, "k", false)
+	r.write(h, []byte("new"), 0)
+	r.must(h.f.SetAttr(func(a *Attr) error { a.Mode = syscall.S_IFREG | 0o600; return nil }))
+	s := r.killed(r.store)
+	r.must(s.Sync(t.Context(), ""))
+	i, err := r.client.Head(t.Context(), "k", nil)
+	r.must(err)
+	if m := DecodeAttr(i, AttrDefaults{}).Mode; m != syscall.S_IFREG|0o600 {
+		t.Errorf("mode %o", m)
+	}
+	r.must(h.f.Fsync(t.Context()))
+	r.must(h.Close())
+}

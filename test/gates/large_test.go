@@ -39,7 +39,7 @@ func TestLargeFile(t *testing.T) {
 	if long() {
 		mib = 1024
 	}
-	v := newVolume(t, mounttest.Options{})
+	v := newStoppedVolume(t, mounttest.Options{})
 	shell(t, `ls -la "$MNT"`, mnt(v))
 	src, digest := randomFile(t, mib)
 	u := v.Measure(t, func() { shell(t, `dd if="$SRC" of="$MNT/big" bs=1M`, src, mnt(v)) })

@@ -7,6 +7,8 @@ import (
 )
 
 // TestLists runs lists that once failed.
+//
+// Long: it is one table of lists.
 func TestLists(t *testing.T) {
 	tests := []struct{ name, config, ops string }{
 		{"a HEAD of a name newer than the listing does not hide it", "close", `
@@ -14,6 +16,11 @@ func TestLists(t *testing.T) {
 			{"op":"append","path":"a","len":3,"mode":420}
 			{"op":"look"}
 			{"op":"look"}`},
+		{"a removed directory can be synced", "close", `
+			{"op":"mkdir","path":"b","mode":448}
+			{"op":"open","path":"b","mode":256}
+			{"op":"rmdir","path":"b"}
+			{"op":"fsync"}`},
 		{"an unlinked open file can be cut", "close", `
 			{"op":"open","path":"a","flags":66,"mode":384}
 			{"op":"unlink","path":"a"}

@@ -37,9 +37,6 @@ func (m *machine) clone() *machine {
 	return c
 }
 
-// closeAll forgets what is open, as a kill does.
-func (m *machine) closeAll() { m.fds = [slots]*openFile{} }
-
 // isOpen reports whether a slot has n open.
 func (m *machine) isOpen(n *inode) bool {
 	return slices.ContainsFunc(m.fds[:], func(f *openFile) bool { return f != nil && f.n == n })

@@ -161,7 +161,7 @@ func (l *list) refused(o Op) error {
 			l.want.fds[i], before.fds[i] = nil, nil
 		}
 	}
-	return l.choose(view{attrs: true}, l.want, before)
+	return l.choose(view{attrs: true}, l.want, before, l.halfRenamed(o, before))
 }
 
 // choose goes on with the first candidate that the mount agrees with.
@@ -240,8 +240,8 @@ func (m *machine) shaky(before *machine) {
 	}
 }
 
-// halfRenamed is what a kill in the middle of a file's rename leaves: both names. The bytes are there, and
-// a second rename or unlink makes it right.
+// halfRenamed is what a kill in the middle of a file's rename leaves, or a service that refuses to delete:
+// both names. The bytes are there, and a second rename or unlink makes it right.
 func (l *list) halfRenamed(o Op, before *machine) *machine {
 	if o.Op != "rename" {
 		return before
@@ -339,6 +339,9 @@ func (l *list) remote(o Op) error {
 	if o.Op == "remoteappend" {
 		return l.remoteAppend(o)
 	}
+	if err := l.closeNameless(); err != nil { // the name stays gone while an unlinked file is open
+		return err
+	}
 	if err := l.sync(); err != nil {
 		return err
 	}
@@ -371,6 +374,19 @@ func (l *list) remote(o Op) error {
 		}
 	}
 	return l.w.advance()
+}
+
+// closeNameless closes what has no name any more.
+func (l *list) closeNameless() error {
+	for i, f := range l.want.fds {
+		if f == nil || !f.n.nameless {
+			continue
+		}
+		if err := l.step(Op{Op: "close", Slot: i}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remoteAppend appends to an object as another program would. What an appending handle here wrote and has not
