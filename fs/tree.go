@@ -282,6 +282,16 @@ func (t *tree) above(n *node) *node {
 	return n.parent
 }
 
+// entry returns the directory that n is in and its name there, nil for the root and for what has no name.
+func (t *tree) entry(n *node) (dir *node, name string) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if n.gone {
+		return nil, ""
+	}
+	return n.parent, n.name
+}
+
 // isGone reports whether n was unlinked.
 func (t *tree) isGone(n *node) bool {
 	t.mu.RLock()

@@ -53,6 +53,7 @@ var (
 // control serves the socket of one mount.
 type control struct {
 	state  keeper
+	reads  reader
 	prefix string // of the mount's keys
 	path   string // of the socket
 	server *http.Server
@@ -65,8 +66,8 @@ type control struct {
 }
 
 // startControl begins to answer. Requests end with ctx.
-func startControl(ctx context.Context, cacheDir, prefix string, state keeper, log *slog.Logger) (*control, error) {
-	c := &control{state: state, prefix: prefix, path: filepath.Join(cacheDir, controlName), served: make(chan struct{})}
+func startControl(ctx context.Context, cacheDir, prefix string, state keeper, reads reader, log *slog.Logger) (*control, error) {
+	c := &control{state: state, reads: reads, prefix: prefix, path: filepath.Join(cacheDir, controlName), served: make(chan struct{})}
 	l, err := listenControl(ctx, cacheDir)
 	if err != nil {
 		return nil, err
@@ -204,6 +205,7 @@ func (c *control) handler() http.Handler {
 	mux.HandleFunc("GET "+controlVersion+"/files/{ino}/bytes", c.onFile(c.export))
 	mux.HandleFunc("POST "+controlVersion+"/files/{ino}/retry", c.onFile(c.retry))
 	mux.HandleFunc("DELETE "+controlVersion+"/files/{ino}", c.onFile(c.drop))
+	c.handleReads(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(controlHeader, strings.TrimPrefix(controlVersion, "/v"))
 		mux.ServeHTTP(w, r)

@@ -22,11 +22,16 @@ import (
 // startTestControl serves state from a directory whose path is longer than a socket's address may be.
 func startTestControl(t *testing.T, state keeper) (*control, *daemonClient) {
 	t.Helper()
+	return startReadControl(t, state, &fakeReader{})
+}
+
+func startReadControl(t *testing.T, state keeper, reads reader) (*control, *daemonClient) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	ctl, err := startControl(t.Context(), dir, "p/", state, discard())
+	ctl, err := startControl(t.Context(), dir, "p/", state, reads, discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +132,7 @@ func TestControlRefusesOthers(t *testing.T) {
 		t.Skip("only root can make a caller of another user")
 	}
 	dir := t.TempDir()
-	ctl, err := startControl(t.Context(), dir, "", &fakeKeeper{}, discard())
+	ctl, err := startControl(t.Context(), dir, "", &fakeKeeper{}, &fakeReader{}, discard())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 // Command cosfuse mounts a Tencent COS bucket, or a prefix of one, as a directory.
 //
-// The verbs are mount, umount, status, sync, recover, serve and version; "cosfuse help VERB" explains each with examples.
+// The verbs are mount, umount, status, sync, recover, cache, warmup, refresh, serve and version; "cosfuse help
+// VERB" explains each with examples.
 //
 // A mount is one process, the daemon. Unless --foreground is given, "cosfuse mount" starts it in a
 // session of its own and returns once the mount answers, or with the daemon's error. The daemon ends
@@ -17,6 +18,7 @@
 //	origin.json   the bucket and prefix it is of, and how they are reached; it is refused for any other
 //	journal/      what is acknowledged and not committed; see package writeback
 //	staging/      the bytes of it
+//	blocks/       what was read, to be read again; nothing is lost with it
 //	control.sock  the daemon answers here, root and its own user alone: HTTP and JSON below /v1
 //	cosfuse.log   its log, unless --log-file names another
 //

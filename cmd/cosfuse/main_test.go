@@ -67,7 +67,7 @@ func TestRunHelpAndVersion(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"no arguments", nil, []string{"mount", "umount", "status", "sync", "recover", "serve", "version", "--local", "Exit codes"}},
+		{"no arguments", nil, []string{"mount", "umount", "status", "sync", "recover", "cache", "warmup", "refresh", "serve", "version", "--local", "Exit codes"}},
 		{"mount", []string{"mount", "--help"}, []string{"Examples:", "--region", "default 20MiB", "default 1m0s", "COS_SECRET_ID"}},
 		{"umount", []string{"umount", "--help"}, []string{"Examples:", "--lazy"}},
 		{"serve", []string{"serve", "--help"}, []string{"Examples:", "--listen", "--dir"}},

@@ -129,6 +129,7 @@ func (c *cli) mountHere(ctx context.Context, o *mountOptions, cmd *cobra.Command
 		return err
 	}
 	log.Info("starting", "version", version(), settings(cmd.Flags()))
+	o.limitMemory(c.getenv)
 	syscall.Umask(0) // the kernel applied the caller's; ours must not take away more
 	err = c.serveMount(ctx, o, log, rep)
 	if closeErr := closeLog(); err == nil && closeErr != nil {

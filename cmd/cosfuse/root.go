@@ -41,7 +41,8 @@ func (c *cli) rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.mountCommand(), c.umountCommand(), c.statusCommand(), c.syncCommand(), c.recoverCommand(), c.serveCommand(), c.versionCommand())
+	root.AddCommand(c.mountCommand(), c.umountCommand(), c.statusCommand(), c.syncCommand(), c.recoverCommand(),
+		c.cacheCommand(), c.warmupCommand(), c.refreshCommand(), c.serveCommand(), c.versionCommand())
 	return root
 }
 

@@ -35,6 +35,7 @@ type volume interface {
 	Detach() error                   // lazily: Wait returns when the last user is done
 	Sync(ctx context.Context) error  // commits everything written so far
 	Writes() keeper                  // what is not committed
+	Reads() reader                   // what is cached
 	Close(ctx context.Context) error // commits what is left and gives everything back
 }
 
@@ -86,9 +87,10 @@ func (c *cli) startSession(ctx context.Context, o *mountOptions, log *slog.Logge
 		return nil, errors.Join(err, lock.tell(stateEnded, nil), lock.close())
 	}
 	s := &session{lock: lock, vol: vol, log: log, life: life, cancel: cancel}
-	if s.ctl, err = startControl(life, o.cacheDir, o.prefix, vol.Writes(), log); err != nil {
+	if s.ctl, err = startControl(life, o.cacheDir, o.prefix, vol.Writes(), vol.Reads(), log); err != nil {
 		s.log.Warn("no control socket: status, sync and recover do not work", "err", err)
 	}
+	c.readFarther(o.mountpoint, log)
 	if err := lock.tell(stateMounted, nil); err != nil {
 		s.log.Warn("record of the mount not written", "err", err)
 	}

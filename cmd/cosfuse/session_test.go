@@ -28,6 +28,7 @@ type fakeVolume struct {
 	ended    chan struct{}
 	once     sync.Once
 	writes   fakeKeeper
+	reads    fakeReader
 }
 
 func newFakeVolume() *fakeVolume { return &fakeVolume{ended: make(chan struct{})} }
@@ -61,6 +62,7 @@ func (v *fakeVolume) Detach() error {
 
 func (v *fakeVolume) Sync(context.Context) error  { v.note("sync"); return nil }
 func (v *fakeVolume) Writes() keeper              { return &v.writes }
+func (v *fakeVolume) Reads() reader               { return &v.reads }
 func (v *fakeVolume) Close(context.Context) error { v.note("close"); return v.closeErr }
 
 // sequence is the calls in order, without repetitions.

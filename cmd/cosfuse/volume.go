@@ -201,6 +201,9 @@ func (v *bucketVolume) Sync(ctx context.Context) error { return v.store.Sync(ctx
 // Writes is what is not committed.
 func (v *bucketVolume) Writes() keeper { return v.store }
 
+// Reads is what is cached.
+func (v *bucketVolume) Reads() reader { return volumeReads{v.mnt, v.blocks} }
+
 // Close commits what is left. Its error is about that only if it is from the store.
 func (v *bucketVolume) Close(ctx context.Context) error { return v.release(ctx) }
 

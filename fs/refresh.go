@@ -1,0 +1,82 @@
+package fs
+
+import (
+	"context"
+	"strings"
+	"syscall"
+)
+
+// keyOf returns the key that path, names below the mountpoint with slashes between them, has as an object.
+// "" stands for all that is mounted.
+func (m *Mount) keyOf(path string) (string, error) {
+	if path == "" {
+		return m.o.Prefix, nil
+	}
+	var segs []string
+	for name := range strings.SplitSeq(path, "/") {
+		c, errno := parseName(name)
+		if errno != 0 {
+			return "", errno
+		}
+		segs = append(segs, c.seg)
+	}
+	key := m.o.Prefix + strings.Join(segs, "/")
+	if errno := checkKey(key); errno != 0 {
+		return "", errno
+	}
+	return key, nil
+}
+
+// dirKeyOf is key as that of a directory.
+func (m *Mount) dirKeyOf(key string) string {
+	if key == m.o.Prefix {
+		return key
+	}
+	return key + "/"
+}
+
+// Refresh drops what is cached of names, attributes and listings at path and below it, in the kernel too,
+// and asks for path anew. Bytes stay: they belong to versions. It must not be called by a handler of the
+// mount. The error is that of asking; what was to be dropped is, all the same.
+func (m *Mount) Refresh(ctx context.Context, path string) error {
+	key, err := m.keyOf(path)
+	if err != nil {
+		return err
+	}
+	dirKey := m.dirKeyOf(key)
+	m.facts.dropTree(dirKey)
+	m.dirs.DropTree(dirKey)
+	m.born.DropPrefix(dirKey)
+	if key != m.o.Prefix {
+		parent, _ := splitKey(key)
+		m.facts.drop(key)
+		m.facts.drop(dirKey)
+		m.dirs.Drop(parent)
+		m.born.Drop(parent)
+	}
+	for _, k := range []string{key, dirKey} {
+		if n := m.tree.find(m.root, k); n != nil {
+			m.tree.walk(n, m.dismiss)
+		}
+	}
+	l, err := m.list(ctx, dirKey)
+	if err != nil || key == m.o.Prefix || !l.Empty() {
+		return err
+	}
+	_, _, err = m.facts.head(ctx, key)
+	return err
+}
+
+// dismiss makes the kernel drop the name, the attributes and the pages of n.
+func (m *Mount) dismiss(n *node) {
+	m.invalidate(n)
+	dir, name := m.tree.entry(n)
+	if dir == nil {
+		return
+	}
+	switch errno := dir.NotifyEntry(name); errno {
+	case 0, syscall.ENOENT, syscall.ENOSYS:
+	default:
+		m.log.Warn("kernel not told to forget a name", "ino", n.StableAttr().Ino, "err", errno)
+	}
+}
