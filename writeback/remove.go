@@ -85,6 +85,24 @@ func (f *File) detach(key string, base Version, inCOS, doom bool) {
 	f.s.names.drop(key)
 }
 
+// deleteAllDoomed deletes the objects of all files that were unlinked while open. Their last close may still be
+// on its way when the mount ends: the kernel tells of it later.
+func (s *Store) deleteAllDoomed() error {
+	s.mu.Lock()
+	var doomed []*File
+	for _, key := range s.names.below("") {
+		if f := s.names.get(key).doomed; f != nil {
+			doomed = append(doomed, f)
+		}
+	}
+	s.mu.Unlock()
+	var err error
+	for _, f := range doomed {
+		err = errors.Join(err, f.deleteDoomed())
+	}
+	return err
+}
+
 // deleteDoomed deletes the object of a file that was unlinked while open, at its last close; unless a
 // commit of a new file of that name replaced it meanwhile.
 func (f *File) deleteDoomed() error {

@@ -161,7 +161,7 @@ func (s *Store) Close(ctx context.Context) error {
 	s.lazy.stop()
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
-	err := s.Sync(ctx, "")
+	err := errors.Join(s.Sync(ctx, ""), s.deleteAllDoomed())
 	s.mu.Lock()
 	s.closed = true
 	files := s.allFilesLocked()

@@ -658,3 +658,20 @@ func TestAttributesOfDirtyFileSurviveKill(t *testing.T) {
 	r.must(h.f.Fsync(t.Context()))
 	r.must(h.Close())
 }
+
+// TestCloseDeletesWhatWasUnlinked ends the Store before the last close of an unlinked file arrives.
+func TestCloseDeletesWhatWasUnlinked(t *testing.T) {
+	r := newRig(t)
+	r.put("k", []byte("x"))
+	s := r.newStore()
+	h := r.open(s, "k", false)
+	r.must(s.Remove(h.f))
+	if _, ok := r.object("k"); !ok {
+		t.Fatal("deleted while somebody reads it")
+	}
+	r.must(s.deleteAllDoomed())
+	r.must(h.Close())
+	if _, ok := r.object("k"); ok {
+		t.Fatal("the object outlived its store")
+	}
+}
