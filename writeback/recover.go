@@ -81,6 +81,7 @@ func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) 
 	if err := f.reopenStaging(deltas); err != nil {
 		return nil, err
 	}
+	f.sealLocked()
 	f.unlinked = f.conflict || f.damaged
 	return f, nil
 }
