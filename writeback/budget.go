@@ -125,8 +125,9 @@ func (f *File) dropCleanLocked() bool {
 	if !dirty[f.cur] {
 		f.cur = 0
 	}
+	n := len(f.stage)
 	f.sweepStagingLocked()
-	return true
+	return len(f.stage) < n
 }
 
 // freeing reports whether work is under way that will free space: a commit, a queued one, which is

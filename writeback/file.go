@@ -28,6 +28,8 @@ type File struct {
 	stage     map[uint32]*staging
 	cur       uint32 // staging file that takes writes; 0 = none yet
 	lastStage uint32 // number of the newest staging file ever
+	sealed    uint32 // the journal's record may point to staging files up to this one
+	sealedEnd int64  // and beyond this offset of the newest of them to nothing
 	frozen    uint32 // staging files up to this one belong to a commit under way; 0 = none
 
 	neverCommitted bool // made here and not in COS yet
@@ -314,6 +316,20 @@ func (f *File) discard() {
 	f.stage, f.cur = nil, 0
 }
 
+// keepsLocked reports whether the journal's record may point to a staging file: what was acknowledged stays
+// as it was, whatever is written or cut after that, until something else is.
+func (f *File) keepsLocked(id uint32) bool { return f.journalled && id <= f.sealed }
+
+// sealLocked notes that the record to come points to the staging files as they are now.
+func (f *File) sealLocked() {
+	f.sealed, f.sealedEnd = f.lastStage, f.size
+	for _, e := range f.ext.Extents() {
+		if e.Kind == extent.Staged {
+			f.sealedEnd = max(f.sealedEnd, e.SrcOff+e.Len())
+		}
+	}
+}
+
 // dropStagingLocked removes all staging files. Extents that point there must be gone or clean.
 func (f *File) dropStagingLocked() {
 	f.ext.Change(func(e extent.Extent) extent.Extent {
@@ -322,10 +338,13 @@ func (f *File) dropStagingLocked() {
 		}
 		return e
 	})
-	for _, g := range f.stage {
-		f.removeStaging(g)
+	f.cur = 0
+	for id, g := range f.stage {
+		if !f.keepsLocked(id) {
+			f.removeStaging(g)
+			delete(f.stage, id)
+		}
 	}
-	f.stage, f.cur = nil, 0
 }
 
 // removeStaging deletes one staging file. Failing to do so loses disk space, not data.
@@ -337,8 +356,11 @@ func (f *File) removeStaging(g *staging) {
 	}
 }
 
-// sweepStagingLocked removes the staging files that no extent points to.
-func (f *File) sweepStagingLocked() {
+// sweepStagingLocked removes the staging files that no extent points to, nor the journal.
+func (f *File) sweepStagingLocked() { f.sweepButLocked(f.keepsLocked) }
+
+// sweepButLocked removes the staging files that no extent points to, but those to be kept.
+func (f *File) sweepButLocked(keep func(id uint32) bool) {
 	used := map[uint32]bool{f.cur: true}
 	for _, e := range f.ext.Extents() {
 		if e.Kind == extent.Staged {
@@ -346,7 +368,7 @@ func (f *File) sweepStagingLocked() {
 		}
 	}
 	for id, g := range f.stage {
-		if !used[id] {
+		if !used[id] && !keep(id) {
 			f.removeStaging(g)
 			delete(f.stage, id)
 		}

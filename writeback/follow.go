@@ -8,17 +8,17 @@ import (
 	"cosfuse/writeback/journal"
 )
 
-// The rename of a file that has a record in the journal is recorded too: between the deletion of the old
-// name and the record under the new one, a kill would leave changes of an object that is nowhere.
+// The rename of a file that has a record in the journal, or replaces one that has, is recorded too: between
+// the copy and the records under the new names, a kill would leave changes of objects that are nowhere.
 
 // recordFileRename notes that f's object, version v, is about to move. The returned function notes that it
-// has moved, or will not; nothing is noted of a file without a record.
+// has moved, or will not.
 func (f *File) recordFileRename(src, dst string, v Version) (forget func(), err error) {
 	s := f.s
-	f.mu.Lock()
-	journalled := f.journalled
-	f.mu.Unlock()
-	if !journalled {
+	s.mu.Lock()
+	target := s.names.at(dst).file
+	s.mu.Unlock()
+	if !f.hasRecord() && !target.hasRecord() {
 		return func() {}, nil
 	}
 	s.mu.Lock()
@@ -31,6 +31,16 @@ func (f *File) recordFileRename(src, dst string, v Version) (forget func(), err 
 		return nil, fmt.Errorf("journal: %w", stagingError(err))
 	}
 	return func() { s.forgetRename(r.ID) }, nil
+}
+
+// hasRecord reports whether the journal knows f, which may be nil.
+func (f *File) hasRecord() bool {
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.journalled
 }
 
 // finishFileRename settles a rename that an earlier mount began: if the object is under its new name, the old
@@ -66,15 +76,20 @@ func sameContent(a, b Version) bool {
 	return a.Same(b) || a.Size == b.Size && a.HasCRC64 && b.HasCRC64 && a.CRC64 == b.CRC64
 }
 
-// followRename moves the changes that a recovered file has at the old name to v, under the new one.
+// followRename moves the changes that a recovered file has at the old name to v, under the new one. Those of
+// what was there before are forgotten.
 func (s *Store) followRename(r journal.TreeRename, v Version) error {
 	s.mu.Lock()
-	e := s.names.get(r.Src)
+	f, target := s.names.at(r.Src).file, s.names.at(r.Dst).file
+	s.names.drop(r.Src)
+	s.names.drop(r.Dst)
 	s.mu.Unlock()
-	if e == nil || e.file == nil {
+	if target != nil && target.Stat().Base.ETag != v.ETag {
+		s.loseName(r.Dst, target)
+	}
+	if f == nil {
 		return nil
 	}
-	f := e.file
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	was := f.base

@@ -152,7 +152,7 @@ func (f *File) stageLocked(p []byte, off int64) error {
 	if f.punchedLocked(off, end) {
 		return errPunched(f.key)
 	}
-	g, err := f.writableStageLocked()
+	g, err := f.writableStageLocked(off)
 	if err != nil {
 		return err
 	}
@@ -180,12 +180,13 @@ func (f *File) countLocked(g *staging, off, end int64) {
 
 // writableStageLocked returns the staging file that takes writes: a new one if there is none, or if a
 // commit under way, or one whose outcome is not known, reads the present one.
-func (f *File) writableStageLocked() (*staging, error) {
+func (f *File) writableStageLocked(off int64) (*staging, error) {
 	frozen := f.frozen
 	if f.attempt != nil {
 		frozen = max(frozen, f.attempt.Stage)
 	}
-	if f.cur != 0 && f.cur > frozen {
+	sealed := f.keepsLocked(f.cur) && (f.cur < f.sealed || off < f.sealedEnd)
+	if f.cur != 0 && f.cur > frozen && !sealed {
 		return f.stage[f.cur], nil
 	}
 	f.lastStage++

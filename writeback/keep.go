@@ -56,7 +56,7 @@ func (f *File) keep(base Version, p []byte, off int64) error {
 	if f.base != base {
 		return nil
 	}
-	g, err := f.writableStageLocked()
+	g, err := f.writableStageLocked(0)
 	if err != nil {
 		return err
 	}

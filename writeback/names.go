@@ -118,6 +118,14 @@ func (s *Store) localOfLocked(key string, e *name) (l Local, ok bool) {
 	return e.local(key), e.changed
 }
 
+// going is goingLocked for a caller that does not hold the lock.
+func (s *Store) going(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.names.get(key)
+	return e != nil && s.goingLocked(key, e)
+}
+
 // goingLocked reports whether key was deleted here and the deletion waits.
 func (s *Store) goingLocked(key string, e *name) bool {
 	return e.doomed != nil || s.removals.waits(key)

@@ -49,6 +49,7 @@ func (f *File) persistLocked() error {
 	}
 	f.s.Failpoint(fpPersistDone)
 	f.unsynced, f.journalled, f.volatile = nil, true, false
+	f.sweepButLocked(func(id uint32) bool { return id <= f.frozen })
 	return nil
 }
 
@@ -91,6 +92,7 @@ func (f *File) syncStagingLocked(b *journal.Batch) error {
 		return err
 	}
 	b.DropDeltas(f.ino)
+	f.sealLocked()
 	return nil
 }
 
@@ -134,7 +136,7 @@ func (f *File) forgetLocked(sync journal.Durability) error {
 	if err := b.Commit(sync); err != nil {
 		return fmt.Errorf("journal: %w", stagingError(err))
 	}
-	f.journalled = false
+	f.journalled, f.sealed = false, 0
 	return nil
 }
 

@@ -81,6 +81,7 @@ func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) 
 	if err := f.reopenStaging(deltas); err != nil {
 		return nil, err
 	}
+	f.sealLocked()
 	f.unlinked = f.conflict || f.damaged
 	return f, nil
 }
@@ -214,6 +215,7 @@ func (s *Store) finish(st *journal.State) {
 // finishRemoval deletes what r means, and nothing that came after it.
 func (s *Store) finishRemoval(r journal.Removal) error {
 	v := versionOfRecord(r.Version)
+	s.dropRemoved(r.Key, v)
 	left, err := s.deleteVersion(r.Key, v)
 	if err != nil {
 		return err
@@ -225,6 +227,37 @@ func (s *Store) finishRemoval(r journal.Removal) error {
 	}
 	s.forgetRemoval(r.Key)
 	return nil
+}
+
+// dropRemoved forgets the changes of a file that was about to be removed, as version v, when the mount died:
+// the removal came after them.
+func (s *Store) dropRemoved(key string, v Version) {
+	s.mu.Lock()
+	var f *File
+	if e := s.names.get(key); e != nil {
+		f = e.file
+	}
+	s.mu.Unlock()
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	meant := !f.neverCommitted && (isDirKey(key) || f.base.ETag == v.ETag)
+	f.mu.Unlock()
+	if meant {
+		s.loseName(key, f)
+	}
+}
+
+// loseName takes the name of f, which nobody uses, out of the tree, and its record out of the journal.
+func (s *Store) loseName(key string, f *File) {
+	s.mu.Lock()
+	if e := s.names.at(key); e.file == f {
+		e.file = nil
+		s.names.drop(key)
+	}
+	s.mu.Unlock()
+	f.orphan()
 }
 
 // forgetRemoval notes that a deletion is done or void.

@@ -269,3 +269,34 @@ func TestAppliedCommitIsRecognised(t *testing.T) {
 		})
 	}
 }
+
+// TestAcknowledgedBytesAreNotOverwritten writes over, cuts and writes again what was acknowledged, and kills
+// the Store before anything more is: the file is as it was acknowledged, not half of each.
+func TestAcknowledgedBytesAreNotOverwritten(t *testing.T) {
+	r := newRig(t, background)
+	want := random(200 << 10) // beyond what goes into the journal itself
+	h := r.create(r.store, "k", false)
+	r.write(h, want, 0)
+	r.must(h.Flush())
+	for _, change := range []func(){
+		func() { r.write(h, random(1000), 5000) },
+		func() { r.must(h.Truncate(100)) },
+		func() { r.write(h, random(150<<10), 50) },
+		func() { r.must(h.Truncate(0)) },
+		func() { r.write(h, random(10), 7) },
+	} {
+		change()
+		s := r.killed(r.store, background)
+		if got := s.Recovered(); got.Damaged != 0 {
+			t.Fatalf("recovered %+v", got)
+		}
+		k := r.open(s, "k", false)
+		if got := r.read(k); string(got) != string(want) {
+			t.Fatalf("%d bytes, equal up to %d, want the %d acknowledged ones", len(got), commonPrefix(got, want), len(want))
+		}
+		r.must(k.f.s.Remove(k.f)) // or its close would commit it
+		r.must(k.Close())
+	}
+	r.must(h.Fsync(t.Context()))
+	r.must(h.Close())
+}

@@ -19,13 +19,16 @@ func (s *Store) Remove(f *File) error {
 		return err
 	}
 	defer t.done()
+	going := s.going(f.Stat().Key) // what f was to replace goes without us
 	f.mu.Lock()
-	key, base := f.key, f.base
-	inCOS := !base.Absent() || f.shadows || isDirKey(key) && !f.neverCommitted
+	key, base, journalled := f.key, f.base, f.journalled
+	inCOS := !base.Absent() || f.shadows && !going || isDirKey(key) && !f.neverCommitted
 	wait := inCOS && f.handles > 0 && f.ext.Any(func(e extent.Extent) bool { return e.Kind == extent.Base })
 	f.mu.Unlock()
-	later := inCOS && !wait && (s.late.left([]string{key}, nil) > 0 || s.removals.burst(key))
-	if wait || later {
+	known := !base.Absent() || isDirKey(key) // else the journal could not say what is meant
+	later := inCOS && !wait && (s.late.left([]string{key}, nil) > 0 || known && s.removals.burst(key))
+	now := inCOS && !wait && !later && journalled && known
+	if wait || later || now {
 		if err := s.recordRemoval(key, base); err != nil {
 			return err
 		}
@@ -33,6 +36,9 @@ func (s *Store) Remove(f *File) error {
 	s.Failpoint(fpRemoveRecorded)
 	if inCOS && !wait && !later {
 		if err := s.Client.Delete(s.ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+			if now {
+				s.forgetRemoval(key)
+			}
 			return fmt.Errorf("delete %q: %w", key, err)
 		}
 		s.removals.confirmed(key)
@@ -40,6 +46,9 @@ func (s *Store) Remove(f *File) error {
 	s.Failpoint(fpRemoveDeleted)
 	f.detach(key, base, inCOS, wait)
 	s.Failpoint(fpRemoveDetached)
+	if now {
+		s.forgetRemoval(key)
+	}
 	f.mu.Lock()
 	e := f.takeEarlyLocked()
 	f.mu.Unlock()

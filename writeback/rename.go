@@ -117,7 +117,7 @@ func (f *File) deleteShadowed(src string) error {
 // rejournalLocked brings f's record up to date after its name changed.
 func (f *File) rejournalLocked() error {
 	switch {
-	case !f.journalled:
+	case !f.journalled, f.dirtyLocked() && !f.volatile:
 		return nil
 	case f.dirtyLocked():
 		return f.persistLocked()
@@ -164,7 +164,7 @@ func (f *File) unfreeze(c *snapshot, sent bool) {
 // moveName moves f from src to dst in the names. The caller holds f.mu. was is the version that was at
 // src, and is gone from there.
 func (s *Store) moveName(f *File, src, dst string, was Version) {
-	f.key = dst
+	f.key, f.volatile = dst, true
 	s.mu.Lock()
 	if e := s.names.at(src); e.file == f {
 		e.file = nil
@@ -187,7 +187,7 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	if old == nil || old == f {
 		return
 	}
-	if f.base.Absent() && !f.journalled { // what old had acknowledged may go only when this is as safe
+	if f.base.Absent() || f.journalled && f.dirtyLocked() { // what old had acknowledged may go only when this is as safe
 		if err := f.persistLocked(); err != nil {
 			s.Logger.Error("a file that replaced another could not be journalled", "ino", f.ino, "key", dst, "err", err)
 		}

@@ -34,11 +34,23 @@ func (f *File) settleAttempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !ours {
+	if !ours && !f.isAttrAttempt(v, attr) {
 		return f.resolveAttempt(nil, Attr{})
 	}
 	f.s.Logger.Info("a commit whose reply was lost had been applied", "ino", f.ino, "key", key, "etag", v.ETag)
 	return f.resolveAttempt(&v, attr)
+}
+
+// isAttrAttempt reports whether an object that carries attr is what a change of attributes alone makes of the
+// base. A copy of an appendable object has another ETag, and the base's checksum was never told.
+func (f *File) isAttrAttempt(v Version, attr Attr) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	want := f.attr
+	if want.Mtime.IsZero() {
+		want.Mtime = attr.Mtime
+	}
+	return f.dirtyAttr && !f.dirtyData && v.Size == f.base.Size && sameAttr(want, attr)
 }
 
 // isAttempt reports whether v is what the attempt a makes.

@@ -107,6 +107,25 @@ var workloads = []workload{
 		{"op":"append","path":"a","len":100,"seed":2}
 		{"op":"chmod","path":"b","mode":448}
 		{"op":"chmod","path":"a","mode":256}
+		{"op":"append","path":"c","len":100,"mode":420,"seed":3}
+		{"op":"chmod","path":"c","mode":384}
+		{"op":"sync"}`},
+	{"overwrite", `
+		{"op":"put","path":"a","len":100000,"mode":420,"seed":1}
+		{"op":"open","path":"a","flags":2}
+		{"op":"write","off":500,"len":80000,"seed":2}
+		{"op":"open","path":"b","slot":1,"flags":66,"mode":420}
+		{"op":"write","slot":1,"len":70000,"seed":3}
+		{"op":"fsync","slot":1}
+		{"op":"close"}
+		{"op":"open","path":"a","flags":514}
+		{"op":"write","len":30,"seed":4}
+		{"op":"chmod","path":"b","mode":384}
+		{"op":"kill"}
+		{"op":"put","path":"a","len":90000,"seed":5}
+		{"op":"append","path":"a","len":70000,"seed":6}
+		{"op":"patch","path":"a","off":80000,"len":20000,"seed":7}
+		{"op":"truncate","path":"a","len":0}
 		{"op":"sync"}`},
 }
 
