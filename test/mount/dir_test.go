@@ -112,8 +112,8 @@ func TestLargeDirectory(t *testing.T) {
 		}
 	}
 	remove()
-	if h := v.Server.Stats()["HeadObject"]; h.Requests != n || h.MaxInFlight < 8 {
-		t.Errorf("ls -l: %d HEADs, at most %d at once; want %d, many at once", h.Requests, h.MaxInFlight, n)
+	if h := v.Server.Stats()["HeadObject"]; h.Requests < n || h.Requests > n+2 || h.MaxInFlight < 8 { // 2 for the directory
+		t.Errorf("ls -l: %d HEADs, at most %d at once; want %d and two at most, many at once", h.Requests, h.MaxInFlight, n)
 	}
 	if l := v.Count("ListObjects"); l > 1 {
 		t.Errorf("ls -l: %d LISTs more", l)
