@@ -127,6 +127,14 @@ func (s *ListingStream) result() (l *Listing, ended bool, changed <-chan struct{
 	return f.listing, f.ended, f.changed, f.err
 }
 
+// Ready reports whether Next would return at once.
+func (s *ListingStream) Ready() bool {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	f := s.flight
+	return f == nil || f.ended || s.next < f.passed+len(f.parts)
+}
+
 // More reports whether pages follow those that Next has returned so far. After the first it does not block.
 func (s *ListingStream) More() bool {
 	s.d.mu.Lock()

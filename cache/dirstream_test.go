@@ -108,11 +108,17 @@ func TestPagesAreAskedForOnDemand(t *testing.T) {
 			}
 		}
 		wantAsked(1)
+		if !s.Ready() {
+			t.Error("the first part is not ready")
+		}
 		for i := range 2 {
 			if _, err := s.Next(context.Background()); err != nil || !s.More() {
 				t.Fatal(err)
 			}
 			wantAsked(i + 1)
+		}
+		if s.Ready() {
+			t.Error("a part that nobody has asked for is ready")
 		}
 		s.Ahead(2)
 		wantAsked(4)

@@ -31,6 +31,9 @@ type dirHandle struct {
 	held  int             // entries in parts
 	at    cursor
 	off   uint64 // entries handed out before at
+
+	request context.Context // of the kernel that the last entry was for: go-fuse makes one for each
+	told    int             // entries for it
 }
 
 // cursor is a position in what is read and in the rest.
@@ -159,8 +162,15 @@ func (d *dirHandle) read(ctx context.Context) error {
 	return nil
 }
 
-// Readdirent returns the next entry, nil at the end.
+// Readdirent returns the next entry, nil at the end. It returns nil, too, to end an answer that has entries when
+// the next one has to be waited for: the kernel hands out what it got, and asks for more.
 func (d *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
+	if ctx != d.request {
+		d.request, d.told = ctx, 0
+	}
+	if d.told > 0 && d.mustWait() {
+		return nil, 0
+	}
 	ctx, done := patient(ctx)
 	defer done()
 	e, ok, err := d.next(ctx)
@@ -171,7 +181,15 @@ func (d *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 		return nil, 0
 	}
 	e.Off = d.off
+	d.told++
 	return &e, 0
+}
+
+// mustWait reports whether the next entry, or the end, is not here yet.
+func (d *dirHandle) mustWait() bool {
+	c := d.at
+	return d.loaded && !d.ended && c.second == nil &&
+		(c.part == len(d.parts) || c.part == len(d.parts)-1 && c.i == len(d.parts[c.part])) && !d.stream.Ready()
 }
 
 // next returns the entry at the present position and goes on; ok is false at the end.
