@@ -68,10 +68,12 @@ func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, m.trusted()) {
 		return nil
 	}
-	now, _, err := m.facts.head(ctx, st.Key)
+	now, asked, err := m.facts.head(ctx, st.Key)
 	switch {
 	case err != nil:
 		return err
+	case asked.Before(f.Stat().Base.Confirmed):
+		return nil // the answer is older than a commit of ours
 	case !now.found:
 		return syscall.ESTALE
 	case now.ver.Same(st.Base):
