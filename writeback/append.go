@@ -32,6 +32,16 @@ func (c *snapshot) appends() bool {
 	return c.appendOnly || mode == AppendAlways && c.growsOnly()
 }
 
+// appendsLocked reports whether a commit of f as it is now would be sent as an append.
+func (f *File) appendsLocked() bool {
+	if !f.dirtyData && !f.neverCommitted {
+		return false
+	}
+	c := &snapshot{f: f, base: f.base, size: f.size, ext: f.ext, appendOnly: f.appendOnly, never: f.neverCommitted,
+		shadows: f.shadows, mtimeSet: f.mtimeSet}
+	return c.appends()
+}
+
 // growsOnly reports whether the snapshot is its base, unchanged, and bytes that were written behind it. A
 // hole there would have to be sent as zeros: that is for a patch.
 func (c *snapshot) growsOnly() bool {

@@ -85,6 +85,7 @@ type Store struct {
 	removals *removals
 	refused  refusals
 	late     late
+	pace     pacer
 	budget   budget
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
