@@ -63,7 +63,7 @@ const tailMoves = 100
 // commitInTurn is commit for a caller that has the turn.
 func (f *File) commitInTurn(need func() bool) error {
 	for range tailMoves {
-		if err := f.waitLate(need); err != nil {
+		if err := f.await(need); err != nil {
 			return err
 		}
 		f.mu.Lock()
@@ -101,15 +101,18 @@ func (f *File) commitInTurn(need func() bool) error {
 	return fmt.Errorf("commit %q: %w: the end kept moving", f.Stat().Key, ErrConflict)
 }
 
-// waitLate waits for the key if there is something to commit.
-func (f *File) waitLate(need func() bool) error {
+// await waits until the service should take a change of the key, if there is something to commit.
+func (f *File) await(need func() bool) error {
 	f.mu.Lock()
-	key, needed := f.key, need()
+	key, needed, appends := f.key, need(), f.appendsLocked()
 	f.mu.Unlock()
 	if !needed {
 		return nil
 	}
-	return f.s.late.wait(f.s.ctx, []string{key}, nil)
+	if err := f.s.late.wait(f.s.ctx, []string{key}, nil); err != nil || !appends {
+		return err
+	}
+	return f.s.pace.wait(f.s.ctx, key)
 }
 
 // snapshot is one state of a File, frozen for a commit. It reads as that state while the File goes on.

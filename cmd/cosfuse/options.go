@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"cosfuse/cos/cosserver"
+	"cosfuse/writeback"
 )
 
 // mountOptions is everything that can be told to a mount. Flags, environment and config file fill
@@ -43,6 +44,11 @@ type mountOptions struct {
 	metaTTL, negativeTTL           time.Duration
 	multipartThreshold             byteSize
 	threads                        int
+
+	appends    writeback.AppendMode
+	exclAtOpen bool
+	copyACL    bool
+	relayLimit byteSize // 0 is none
 }
 
 // addFlags binds o to flags and sets the defaults. It is the one table of the mount's options: the
@@ -80,6 +86,8 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(&o.multipartThreshold, "multipart-threshold", "larger files are uploaded in parts, 1MiB to 5GiB")
 	f.Var(&o.staging, "staging", "most bytes that uncommitted files may take in the cache directory: past them writers\nwait, then get ENOSPC; 0B is as many as its disk holds")
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
+
+	o.addWriteFlags(f)
 
 	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet, what was read, and the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
 	f.BoolVarP(&o.foreground, "foreground", "f", false, "stay in the foreground; Ctrl-C unmounts")
