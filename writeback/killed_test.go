@@ -187,3 +187,31 @@ func TestRenamedDirectoryKeepsItsMode(t *testing.T) {
 		t.Errorf("mode %o after %+v", m, s.Recovered())
 	}
 }
+
+// TestDeletedFileStaysWhereItWas renames the directory of a file that was deleted while it is open, and kills the
+// Store when the journal knows both: the file does not come back under the new name.
+func TestDeletedFileStaysWhereItWas(t *testing.T) {
+	r := newRig(t)
+	r.put("a/kept", []byte("x"))
+	r.put("a/gone", []byte("x"))
+	var held *Handle
+	s := r.killedAt(fpTreeRecorded, 1, func(s *Store) {
+		h := r.open(s, "a/gone", false)
+		r.must(s.Remove(h.f))
+		r.must(s.RenameTree("a/", "b/"))
+		r.put("a/kept", []byte("x")) // as it was when the kill came
+		_, err := r.client.DeleteMany(t.Context(), []string{"b/kept"})
+		r.must(err)
+		held = h
+	})
+	if got := s.Recovered(); got.Renames != 1 || got.Removals != 1 {
+		t.Fatalf("recovered %+v", got)
+	}
+	r.wantObject("b/kept", []byte("x"))
+	for _, key := range []string{"a/gone", "b/gone"} {
+		if _, ok := r.object(key); ok {
+			t.Errorf("%s is there", key)
+		}
+	}
+	r.must(held.Close())
+}
