@@ -215,3 +215,31 @@ func TestDeletedFileStaysWhereItWas(t *testing.T) {
 	}
 	r.must(held.Close())
 }
+
+// TestClosedWhileItIsUnlinked closes the last handle of a file in the middle of its unlink: the object goes all
+// the same, and a new file of that name has nothing of it.
+func TestClosedWhileItIsUnlinked(t *testing.T) {
+	r := newRig(t)
+	r.put("k", []byte("old"))
+	var h *Handle
+	s := r.newStore(func(o *Options) {
+		o.Failpoint = func(name string) {
+			if name == fpRemoveRecorded {
+				r.must(h.Close())
+			}
+		}
+	})
+	h = r.open(s, "k", true)
+	f := h.f
+	r.must(s.Remove(f))
+	again := r.create(s, "k", true)
+	r.write(again, []byte("new"), 0)
+	r.must(again.Flush())
+	r.wantObject("k", []byte("new"))
+	r.must(s.Remove(again.f))
+	r.must(again.Close())
+	r.must(s.FlushRemovals(""))
+	if _, ok := r.object("k"); ok {
+		t.Error("the object is still there")
+	}
+}
