@@ -243,3 +243,33 @@ func TestClosedWhileItIsUnlinked(t *testing.T) {
 		t.Error("the object is still there")
 	}
 }
+
+// TestReplacedWhileItIsAppended replaces what was appended while the service has no reply yet. The append was ours,
+// though its bytes are not here any more, and what replaces them does not follow it: in the Store that goes on, and
+// in one that finds the journal after a kill.
+func TestReplacedWhileItIsAppended(t *testing.T) {
+	for _, kill := range []bool{false, true} {
+		r := newRig(t)
+		s := r.newStore(background)
+		h := r.create(s, "k", true)
+		r.write(h, []byte("one\n"), 0)
+		r.must(h.Flush())
+		lift := r.srv.AddRule(cosserver.Rule{Op: "AppendObject", When: cosserver.After, Action: cosserver.Stall})
+		done := make(chan error)
+		go func() { done <- s.Sync(t.Context(), "") }()
+		r.waitFor(func() bool { _, ok := r.object("k"); return ok })
+		r.must(h.Replace())
+		r.write(h, []byte("another"), 0)
+		r.must(h.Flush())
+		next := s
+		if kill {
+			next = r.killed(s, background)
+		}
+		lift()
+		r.must(<-done)
+		r.must(next.Sync(t.Context(), ""))
+		r.wantObject("k", []byte("another"))
+		r.must(s.Remove(h.f)) // or its close would meet the other Store's object
+		r.must(h.Close())
+	}
+}
