@@ -228,7 +228,7 @@ func (f *File) truncateLocked(size int64) {
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
-	f.appendOnly = f.appendOnly && f.neverCommitted && !f.shadows && size == 0
+	f.appendOnly = f.appendOnly && f.neverCommitted && !f.committing && !f.shadows && size == 0
 	f.dirtyData = true
 	f.wrote = size != 0
 	if size == 0 && f.frozen == 0 {

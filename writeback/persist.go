@@ -220,8 +220,12 @@ func (c *snapshot) attemptTo(kind planKind) (*journal.Attempt, error) {
 	switch kind {
 	case planAttr:
 		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
-	case planPut:
-		crc, err := crcOf(c)
+	case planPut, planAppend:
+		from := int64(0)
+		if kind == planAppend {
+			from = c.base.Size
+		}
+		crc, err := crcOf(c, from)
 		if err != nil {
 			return nil, c.readError(err)
 		}
@@ -246,11 +250,11 @@ func (c *snapshot) noteParts(key string, o *cos.CompleteOptions) error {
 	return f.persistLocked()
 }
 
-// crcOf reads the whole snapshot.
-func crcOf(c *snapshot) (uint64, error) {
+// crcOf reads the snapshot from off on.
+func crcOf(c *snapshot, off int64) (uint64, error) {
 	var crc uint64
 	buf := make([]byte, min(c.size, 1<<20))
-	for off := int64(0); off < c.size; {
+	for off < c.size {
 		n, err := c.ReadAt(buf[:min(int64(len(buf)), c.size-off)], off)
 		if err != nil && n == 0 {
 			return 0, err

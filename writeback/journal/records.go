@@ -65,8 +65,8 @@ type Inode struct {
 // Attempt is a commit whose outcome nobody knows yet.
 type Attempt struct {
 	At       time.Time `json:"at"`
-	Size     int64     `json:"size"` // of the object it makes
-	CRC64    uint64    `json:"crc64,omitempty"`
+	Size     int64     `json:"size"`            // of the object it makes
+	CRC64    uint64    `json:"crc64,omitempty"` // of it, or of what was appended
 	HasCRC64 bool      `json:"has_crc64,omitempty"`
 	Append   bool      `json:"append,omitempty"` // bytes From to Size were appended
 	From     int64     `json:"from,omitempty"`
