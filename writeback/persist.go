@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,6 +44,9 @@ func (f *File) persistLocked() error {
 		return err
 	}
 	b.PutInode(r)
+	if e := cmp.Or(f.early, f.completing); e != nil && f.ext.Any(isSent) { // what is only there is part of f
+		b.PutUpload(f.keptRecordLocked(e))
+	}
 	f.s.Failpoint(fpPersistStaged)
 	if err := b.Commit(journal.Sync); err != nil {
 		return fmt.Errorf("journal: %w", stagingError(err))

@@ -13,6 +13,7 @@ import (
 	"cosfuse/cos"
 	"cosfuse/cos/cosserver"
 	"cosfuse/test/internal/mounttest"
+	"cosfuse/writeback"
 )
 
 const mib = 1 << 20
@@ -109,13 +110,19 @@ func wantRange(t *testing.T, path string, off int64, want []byte) {
 }
 
 // TestEarlyParts writes a file at half of the network's speed: when it is closed, almost all of it has
-// been sent.
+// been sent, whatever close waits for.
 func TestEarlyParts(t *testing.T) {
+	for _, background := range []bool{false, true} {
+		t.Run(fmt.Sprint("background ", background), func(t *testing.T) { earlyParts(t, background) })
+	}
+}
+
+func earlyParts(t *testing.T, background bool) {
 	size, rate := int64(64*mib), int64(32e6)
 	if long() {
 		size, rate = 256*mib, 100e6
 	}
-	v := newVolume(t, mounttest.Options{})
+	v := newVolume(t, mounttest.Options{Store: writeback.Options{Background: background}})
 	shell(t, `ls -la "$MNT"`, mnt(v))
 	v.Server.SetShape(cosserver.Shape{Latency: distant.Latency, BytesPerSecond: rate})
 	block := noise(1, mib)
