@@ -135,7 +135,7 @@ type snapshot struct {
 	wrote                            bool
 	lastStage                        uint32
 	recovered                        bool
-	dirtySince                       time.Time
+	shadowsAt                        time.Time
 	mtimeSet, aclKnown, tagsKnown    bool
 	dataSeq, attrSeq                 uint64
 }
@@ -153,7 +153,7 @@ func (f *File) freezeLocked() *snapshot {
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
 		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown, wrote: f.wrote, lastStage: f.cur,
-		recovered: f.recovered, dirtySince: f.dirtySince, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+		recovered: f.recovered, shadowsAt: f.shadowsAt, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
 	}
@@ -172,7 +172,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr, f.completing = false, 0, false, nil
+	f.committing, f.frozen, f.frozenAttr, f.completing, f.unnoted = false, 0, false, nil, nil
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly

@@ -93,6 +93,7 @@ func (c *snapshot) version(r *cos.PutResult) Version {
 // A zero result and a nil error mean: replace it, as open(2) with O_TRUNC would have.
 func (c *snapshot) lostRace(ctx context.Context) (result, error) {
 	switch {
+	case isDirKey(c.key) && c.recovered: // made long ago; somebody made it as well
 	case c.create.Excl:
 		return result{}, ErrExists
 	case c.create.Trunc:
@@ -138,7 +139,7 @@ func (c *snapshot) checkRecovered(ctx context.Context) error {
 		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
 	case err != nil:
 		return err
-	case i.ETag == c.base.ETag, c.base.Absent() && c.shadows && i.LastModified.Before(c.dirtySince.Add(clockSlack)):
+	case i.ETag == c.base.ETag, c.base.Absent() && c.shadows && i.LastModified.Before(c.shadowsAt.Add(clockSlack)):
 		return nil
 	case isDirKey(c.key):
 		return nil // somebody made the directory; our attributes come later

@@ -277,7 +277,9 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	a.Known = true
 	f := s.newFileLocked(key, a)
 	f.aclKnown, f.tagsKnown = true, true
-	f.shadows = e.doomed != nil || s.removals.waits(key)
+	if e.doomed != nil || s.removals.waits(key) {
+		f.shadowLocked()
+	}
 	f.create, f.fresh = m, !f.shadows
 	f.neverCommitted, f.appendOnly = true, true
 	e.file = f

@@ -99,6 +99,14 @@ func wantArgs(cmd *cobra.Command, args []string, names ...string) error {
 	return nil
 }
 
+// optionalMountpoint lets a command do without its one argument.
+func optionalMountpoint(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return wantArgs(cmd, args, "the mountpoint")
+}
+
 func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
