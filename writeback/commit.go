@@ -80,6 +80,7 @@ func (f *File) commitInTurn(need func() bool) error {
 		}
 		c := f.freezeLocked()
 		c.early = f.takeEarlyLocked()
+		f.completing = c.early
 		f.mu.Unlock()
 		f.s.Failpoint(fpCommitFrozen)
 		start := f.s.now()
@@ -171,7 +172,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr, f.unnoted = false, 0, false, nil
+	f.committing, f.frozen, f.frozenAttr, f.completing, f.unnoted = false, 0, false, nil, nil
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly

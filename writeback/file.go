@@ -56,6 +56,7 @@ type File struct {
 	acked      bool             // bytes were acknowledged and are not in COS: background mode
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
 	early      *early           // parts that are sent while the file is written; nil if none
+	completing *early           // the upload that the commit under way is to complete; nil if none
 	earlyTry   int64            // size at which to ask next whether to begin
 	unnoted    *unnoted         // a commit under way that attempt does not tell of
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome

@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ func (f *File) persistReplacingLocked(old *File) error {
 		return err
 	}
 	b.PutInode(r)
+	if e := cmp.Or(f.early, f.completing); e != nil && f.ext.Any(isSent) { // what is only there is part of f
+		b.PutUpload(f.keptRecordLocked(e))
+	}
 	if old != nil {
 		b.DropInode(old.ino)
 	}

@@ -41,14 +41,10 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	s.keepReplacedAt(dst, f)
-	f.mu.Lock()
-	if f.ext.Any(isSent) { // its upload is to this key: complete it first
-		f.mu.Unlock()
-		if err := f.commitInTurn(func() bool { return !f.unlinked }); err != nil {
-			return err
-		}
-		f.mu.Lock()
+	if err := f.completeUpload(); err != nil {
+		return err
 	}
+	f.mu.Lock()
 	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
 		defer f.mu.Unlock()
 		f.fresh, f.shadows = false, false
