@@ -47,6 +47,10 @@ type Options struct {
 	// block and must not call the Store. nil = nobody cares.
 	Changed func(key string)
 
+	// Made is told of each version that this Store made and that is still there, when the Store stops keeping
+	// it: a while later, or in Close. It must not block and must not call the Store. nil = nobody cares.
+	Made func(key string, at time.Time, v Version, a Attr)
+
 	// Failpoint is called with the name of each step that changes what a crash would leave; see failpoint.go.
 	// Tests end the process in it. nil = not called.
 	Failpoint func(name string)
@@ -62,6 +66,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Changed == nil {
 		o.Changed = func(string) {}
+	}
+	if o.Made == nil {
+		o.Made = func(string, time.Time, Version, Attr) {}
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
@@ -165,6 +172,7 @@ func (s *Store) Close(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
 	err := errors.Join(s.Sync(ctx, ""), s.deleteAllDoomed())
+	s.tellMade()
 	s.mu.Lock()
 	s.closed = true
 	files := s.allFilesLocked()

@@ -31,6 +31,7 @@ type bucketVolume struct {
 	mnt    *fs.Mount
 	store  *writeback.Store
 	blocks *cache.Blocks
+	notes  *cache.Notes // nil if nothing is kept
 	client *cos.Client
 	server *localServer // nil for a real service
 	path   string
@@ -102,21 +103,25 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
 	blocks, err := cache.NewBlocks(life, o.blocksOptions(log))
 	if err != nil {
-		return explainBlocks(err)
+		return explainKept(err, blocksName)
 	}
 	v.blocks = blocks
 	defaults := writeback.AttrDefaults{
 		FileMode: uint32(o.fileMode), DirMode: uint32(o.dirMode), UID: o.uid, GID: o.gid,
 	}
+	if v.notes, err = o.openNotes(log); err != nil {
+		return explainKept(err, notesName)
+	}
+	attrs := fs.NewAttrs(v.notes)
 	changes := fs.NewChanges()
 	so := o.storeOptions()
 	so.Client, so.Blocks, so.Dir, so.Prefix = v.client, v.blocks, o.cacheDir, o.prefix
-	so.Defaults, so.Logger, so.Changed = defaults, log, changes.Add
+	so.Defaults, so.Logger, so.Changed, so.Made = defaults, log, changes.Add, attrs.Made
 	if v.store, err = writeback.Open(life, so); err != nil {
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs,
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
 		Consistency: fs.Consistency(o.consistent),
 		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.source(),
@@ -214,6 +219,7 @@ func (v *bucketVolume) release(ctx context.Context) error {
 	if v.blocks != nil {
 		v.blocks.Close()
 	}
+	v.notes.Close()
 	if v.client != nil {
 		errs = append(errs, v.client.Close())
 	}
