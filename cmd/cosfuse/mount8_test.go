@@ -158,6 +158,22 @@ echo text >mnt/f; cat mnt2/a/f mnt3/f
 umount mnt; umount mnt2; umount mnt3
 `, []string{"is in use: process", "--cache-dir for a second mount", "exit code 32\ntext\ntext\n"}},
 
+	{"command line of COSFS", `
+mkdir mnt/not-empty
+bare /usr/local/bin/cosfs "$BUCKET:/pre" mnt -ourl="$URL" -oendpoint="$REGION" -opasswd_file="$PWD/passwd" -oallow_other,nonempty -s -odbglevel=warn -omultipart_size=10
+stat -c 'as cosfs %a' mnt; mkdir -m 700 mnt/d; echo text >mnt/d/f
+umount mnt
+cosfuse mount "$BUCKET:/pre" mnt -ourl="$URL" -oendpoint="$REGION" -opasswd_file="$PWD/passwd" -oro,nonempty,mp_umask=027,umask=022
+stat -c 'as cosfuse %a' mnt mnt/d mnt/d/f
+umount mnt
+rmdir mnt/not-empty
+OLD="_netdev,allow_other,url=$URL,endpoint=$REGION,passwd_file=$PWD/passwd,use_cache=$PWD/big,del_cache,retries=3,stat_cache_expire=60"
+echo "cosfs#$BUCKET:/pre $PWD/mnt fuse $OLD 0 0" >fstab
+mount -a; stat -c 'old fstab %a' mnt; cat mnt/d/f; findmnt -no FSTYPE mnt; umount mnt; ls big
+echo "$BUCKET:/pre $PWD/mnt fuse.cosfs $OLD 0 0" >fstab
+mount -a; mount -a; stat -c 'newer fstab %a' mnt; umount mnt; ls big/cosfuse/*/ | grep -c blocks || :
+`, []string{"as cosfs 777\n", "as cosfuse 750\nas cosfuse 755\nas cosfuse 755\n", "old fstab 777\ntext\nfuse.cosfuse\ncosfuse\n", "newer fstab 777\n0\n"}},
+
 	{"mistakes", `
 tried mount -t cosfuse "$BUCKET" mnt -o "$SERVICE,alow_other"
 tried mount -t cosfuse photos mnt -o "$SERVICE"
@@ -191,7 +207,8 @@ func TestMountCommand(t *testing.T) {
 			srv.SetRules([]cosserver.Rule{{Op: "PutObject", Key: "refused.txt", Action: cosserver.Fail, Status: 403, Code: "AccessDenied"}})
 			dir := homeWithCommand(t, s)
 			service := fmt.Sprintf("endpoint=%s,region=%s,credentials=%s/passwd", url, cosserver.DefaultRegion, dir)
-			out := scripted(t, dir, machineOfItsOwn+tt.script, "BUCKET="+testBucket, "SERVICE="+service)
+			out := scripted(t, dir, machineOfItsOwn+tt.script,
+				"BUCKET="+testBucket, "SERVICE="+service, "URL="+url, "REGION="+cosserver.DefaultRegion)
 			for _, want := range tt.want {
 				if !strings.Contains(out, want) {
 					t.Errorf("the output lacks %q:\n%s", want, out)
