@@ -119,8 +119,9 @@ func (m *Mount) fuseOptions() (*gofs.Options, error) {
 		return nil, err
 	}
 	o := &gofs.Options{
-		NullPermissions: true, // mode 0000 is what it says
-		Logger:          slog.NewLogLogger(m.log.Handler(), slog.LevelWarn),
+		NullPermissions:   true, // mode 0000 is what it says
+		FirstAutomaticIno: 2,    // after the root; the default begins where signed numbers end, which some programs take for an error
+		Logger:            slog.NewLogLogger(m.log.Handler(), slog.LevelWarn),
 		MountOptions: fuse.MountOptions{
 			FsName:                   m.o.FsName,
 			Name:                     "cosfuse",

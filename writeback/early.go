@@ -58,10 +58,8 @@ func (f *File) sendEarlyLocked(end int64) {
 // earlyWorthLocked reports whether the file is one that a commit would upload whole, in parts. If not, the
 // question is put again a part further on.
 func (f *File) earlyWorthLocked() bool {
-	c := &snapshot{f: f, base: f.base, size: f.size, appendOnly: f.appendOnly, never: f.neverCommitted,
-		shadows: f.shadows, mtimeSet: f.mtimeSet}
 	clean := func(e extent.Extent) bool { return e.Kind != extent.Staged || !e.Dirty }
-	if f.unlinked || f.committing || f.attempt != nil || f.s.Background || c.appends() || f.ext.Any(clean) {
+	if f.unlinked || f.committing || f.attempt != nil || f.s.Background || f.appendsLocked() || f.ext.Any(clean) {
 		f.earlyTry = f.size + ladderFirst
 		return false
 	}
@@ -205,6 +203,9 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	}
 	parts := ladderParts(c.size)
 	done, err := c.sendParts(ctx, c.key, e.id, parts, e)
+	if err == nil {
+		err = c.checkBase(ctx)
+	}
 	var r *cos.PutResult
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: c.fresh, Size: c.size}

@@ -32,9 +32,10 @@ type File struct {
 	sealedEnd int64  // and beyond this offset of the newest of them to nothing
 	frozen    uint32 // staging files up to this one belong to a commit under way; 0 = none
 
-	neverCommitted bool // made here and not in COS yet
-	fresh          bool // neverCommitted, and the key is the one created: commits forbid overwriting
-	shadows        bool // neverCommitted, but an older object is at the key until our commit replaces it
+	neverCommitted bool      // made here and not in COS yet
+	fresh          bool      // neverCommitted, and the key is the one created: commits forbid overwriting
+	shadows        bool      // neverCommitted, but an older object is at the key until our commit replaces it
+	shadowsAt      time.Time // when it came to that: the object is not newer
 	create         CreateMode
 	dirtyData      bool // bytes or size differ from the base's
 	wrote          bool // bytes were written since create, truncation to zero or the last commit
@@ -56,6 +57,7 @@ type File struct {
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
 	early      *early           // parts that are sent while the file is written; nil if none
 	earlyTry   int64            // size at which to ask next whether to begin
+	unnoted    *unnoted         // a commit under way that attempt does not tell of
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
 	unsynced   []span
 	deltaSeq   uint64

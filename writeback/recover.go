@@ -64,7 +64,7 @@ func (s *Store) replay(st *journal.State) error {
 // restore makes the File that r records. Bytes that should be staged and are not make it damaged.
 func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) {
 	f := &File{s: s, ino: r.Ino, key: r.Key, base: versionOfRecord(r.Base), size: r.Size, stage: make(map[uint32]*staging),
-		neverCommitted: r.NeverCommitted, fresh: r.Fresh, shadows: r.Shadows, create: CreateMode{Excl: r.Excl, Trunc: r.Trunc},
+		neverCommitted: r.NeverCommitted, fresh: r.Fresh, shadows: r.Shadows, shadowsAt: r.ShadowsAt, create: CreateMode{Excl: r.Excl, Trunc: r.Trunc},
 		dirtyData: r.DirtyData, dirtyAttr: r.DirtyAttr, appendOnly: r.AppendOnly, mtimeSet: r.MtimeSet, aclKnown: r.ACLKnown,
 		journalled: true, acked: true, recovered: true, conflict: r.Conflict, attempt: r.Attempt, dirtySince: r.Since}
 	if r.Err != "" {
@@ -245,6 +245,19 @@ func (s *Store) dropRemoved(key string, v Version) {
 	meant := !f.neverCommitted && (isDirKey(key) || f.base.ETag == v.ETag)
 	f.mu.Unlock()
 	if meant {
+		s.loseName(key, f)
+	}
+}
+
+// loseReplaced is loseName for the recovered file with number ino, if that still has the name.
+func (s *Store) loseReplaced(key string, ino uint64) {
+	s.mu.Lock()
+	var f *File
+	if e := s.names.get(key); e != nil && e.file != nil && e.file.ino == ino {
+		f = e.file
+	}
+	s.mu.Unlock()
+	if f != nil {
 		s.loseName(key, f)
 	}
 }

@@ -119,6 +119,11 @@ func (s *Store) SyncBelow(ctx context.Context, key string) error {
 	return s.syncFiles(ctx, func(st Stat) bool { return Below(st.Key, key) }, strings.TrimSuffix(key, "/"))
 }
 
+// SyncKey is SyncBelow for what is at key alone.
+func (s *Store) SyncKey(ctx context.Context, key string) error {
+	return s.syncFiles(ctx, func(st Stat) bool { return st.Key == key }, key)
+}
+
 // Below reports whether the key k is the file or directory named by dir, or lies below it; "" is the root.
 func Below(k, dir string) bool {
 	dir = strings.TrimSuffix(dir, "/")

@@ -18,7 +18,7 @@ import (
 const machineOfItsOwn = `set -eu
 own() { mkdir -p "$1"; mount --bind "$1" "$2"; }
 sbin=$(readlink -f /sbin)
-mkdir orig links && mount --bind "$sbin" orig && cp -as "$PWD/orig/." links/ && mount --bind links "$sbin"
+mkdir orig links && mount --bind "$sbin" orig && cp -as "$PWD/orig/." links/ && rm -f links/*mount.*cosf* && mount --bind links "$sbin"
 own bin /usr/local/bin; own cache /var/cache; own run /run
 : >fstab; mount --bind fstab /etc/fstab
 mkdir mnt mnt2

@@ -71,7 +71,7 @@ cosfuse mount --local home/data mnt 2>&1 || echo "exit code $?"
 `, "you may not write to mountpoint"},
 		{"user line of fstab", `
 sbin=$(readlink -f /sbin)
-mkdir -m 755 orig links && mount --bind "$sbin" orig && cp -as "$PWD/orig/." links/ && mount --bind links "$sbin"
+mkdir -m 755 orig links && mount --bind "$sbin" orig && cp -as "$PWD/orig/." links/ && rm -f links/*mount.*cosf* && mount --bind links "$sbin"
 ln -s "$PWD/cosfuse" /sbin/mount.cosfuse && ln -s "$PWD/cosfuse" /sbin/umount.fuse.cosfuse
 echo "some-name $PWD/home/mnt cosfuse noauto,user,_netdev,local=$PWD/home/data,cache-dir=$PWD/home/cache 0 0" >fstab && mount --bind fstab /etc/fstab
 ` + "export " + commandEnv + "=1 GORACE=atexit_sleep_ms=0" + `

@@ -12,6 +12,7 @@ import (
 
 	"cosfuse/cos/cosserver"
 	"cosfuse/fs"
+	"cosfuse/writeback"
 )
 
 // mountOptions is everything that can be told to a mount. Flags, environment and config file fill
@@ -51,7 +52,12 @@ type mountOptions struct {
 	multipartThreshold             byteSize
 	threads                        int
 
-	words []string // -o lists; what follows is what only they can say
+	appends    writeback.AppendMode
+	exclAtOpen bool
+	copyACL    bool
+	relayLimit byteSize // 0 is none
+
+	lists []string // -o lists; what follows is what only they can say
 	wordOptions
 }
 
@@ -113,10 +119,12 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(&o.staging, "staging", "most bytes that uncommitted files may take in the cache directory: past them writers\nwait, then get ENOSPC; 0B is as many as its disk holds")
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
 
+	o.addWriteFlags(f)
+
 	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet, what was read, and the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
 	f.BoolVarP(&o.foreground, "foreground", "f", false, "stay in the foreground; Ctrl-C unmounts")
 	f.Var(&o.logLevel, "log-level", "debug, info, warn or error")
-	f.StringArrayVarP(&o.words, "options", "o", nil, "`LIST` of options with commas between them: those of mount(8), those of COSFS, and these here without\nthe dashes, as in -o ro,allow_other,region=ap-guangzhou")
+	f.StringArrayVarP(&o.lists, "options", "o", nil, "`LIST` of options with commas between them: those of mount(8), those of COSFS, and these here without\nthe dashes, as in -o ro,allow_other,region=ap-guangzhou")
 	f.StringVar(&o.logFile, "log-file", "", "`FILE` for the log (default: cosfuse.log in the cache directory, with --foreground\nstandard error)")
 }
 

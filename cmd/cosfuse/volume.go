@@ -125,12 +125,10 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		FileMode: uint32(o.fileMode), DirMode: uint32(o.dirMode), UID: o.uid, GID: o.gid,
 	}
 	changes := fs.NewChanges()
-	v.store, err = writeback.Open(life, writeback.Options{
-		Client: v.client, Blocks: v.blocks, Dir: o.cacheDir, Prefix: o.prefix,
-		Defaults: defaults, Logger: log, Changed: changes.Add, Background: o.commit == commitBackground,
-		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads, StagingBytes: int64(o.staging),
-	})
-	if err != nil {
+	so := o.storeOptions()
+	so.Client, so.Blocks, so.Dir, so.Prefix = v.client, v.blocks, o.cacheDir, o.prefix
+	so.Defaults, so.Logger, so.Changed = defaults, log, changes.Add
+	if v.store, err = writeback.Open(life, so); err != nil {
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{

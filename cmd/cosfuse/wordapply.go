@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// applier is what word.apply is.
+// applier is what mountWord.apply is.
 type applier = func(w *wordSettings, value string) error
 
 // hands gives the value to an option of ours.

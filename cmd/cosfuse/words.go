@@ -1,203 +1,94 @@
 package main
 
 import (
-	"fmt"
-	"log/slog"
-	"maps"
-	"slices"
+	"errors"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"cosfuse/fs"
+	"cosfuse/writeback"
 )
 
-// word is one option of an "-o" list, as mount(8), /etc/fstab and COSFS spell them.
-type word struct {
-	name  string
-	value need
-	// apply does what the word says. nil: it means nothing here, and does says why.
-	apply func(w *wordSettings, value string) error
-	// does is for users: what the word does here, or why it does nothing.
-	does  string
-	cosfs bool // COSFS has it
+// word is one of the values that a flag takes, and what it stands for.
+type word[T comparable] struct {
+	text  string
+	means T
 }
 
-// need says whether a word has a value.
-type need int
-
-const (
-	noValue need = iota
-	needsValue
-	mayValue
-)
-
-// wordSettings is what a list of words comes to.
-type wordSettings struct {
-	o     *mountOptions
-	set   map[string]string // flags; of words that contradict each other, the last counts
-	notes []note
+// words is a flag that takes one of a few words.
+type words[T comparable] struct {
+	to   *T
+	list []word[T]
 }
 
-// note is a word that changes nothing, for the log.
-type note struct{ word, why string }
+var _ pflag.Value = words[bool]{}
 
-// applyWords carries out the -o lists. What a flag says wins over them.
-func (o *mountOptions) applyWords(f *pflag.FlagSet) error {
-	w := &wordSettings{o: o, set: map[string]string{}}
-	var given []string
-	for _, list := range o.words {
-		given = append(given, splitWords(list)...)
+// Set parses text as pflag wants it.
+func (w words[T]) Set(text string) error {
+	var known []string
+	for _, word := range w.list {
+		if strings.EqualFold(text, word.text) {
+			*w.to = word.means
+			return nil
+		}
+		known = append(known, word.text)
 	}
-	o.sloppy = slices.Contains(given, "sloppy")
-	for _, text := range given {
-		if err := w.apply(f, text); err != nil {
-			return err
+	last := len(known) - 1
+	return errors.New("want " + strings.Join(known[:last], ", ") + " or " + known[last])
+}
+
+// String prints the value as Set reads it.
+func (w words[T]) String() string {
+	for _, word := range w.list {
+		if *w.to == word.means {
+			return word.text
 		}
 	}
-	if slices.Contains(given, "cosfs") {
-		w.asCOSFS()
-	}
-	for _, name := range slices.Sorted(maps.Keys(w.set)) {
-		if f.Changed(name) {
-			continue
-		}
-		if err := f.Set(name, w.set[name]); err != nil {
-			return usageError(fmt.Sprintf("%q lists the options", "cosfuse mount --help"), "-o: %w", err)
-		}
-	}
-	o.notes = w.notes
-	return nil
+	return ""
 }
 
-// splitWords cuts a list at its commas, but for those behind a backslash.
-func splitWords(list string) []string {
-	var words []string
-	var b strings.Builder
-	end := func() {
-		if b.Len() > 0 {
-			words = append(words, b.String())
-		}
-		b.Reset()
-	}
-	for i := 0; i < len(list); i++ {
-		switch {
-		case list[i] == '\\' && i+1 < len(list) && (list[i+1] == ',' || list[i+1] == '\\'):
-			i++
-			b.WriteByte(list[i])
-		case list[i] == ',':
-			end()
-		default:
-			b.WriteByte(list[i])
-		}
-	}
-	end()
-	return words
+// Type names the kind of value in help texts.
+func (w words[T]) Type() string { return "choice" }
+
+// appendWords are the values of --append.
+var appendWords = []word[writeback.AppendMode]{
+	{"auto", writeback.AppendAuto}, {"always", writeback.AppendAlways}, {"never", writeback.AppendNever},
 }
 
-// escapeWord is what splitWords reads as one word.
-func escapeWord(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `,`, `\,`).Replace(s)
+// exclWords are the values of --excl, by whether open settles an exclusive creation.
+var exclWords = []word[bool]{{"close", false}, {"open", true}}
+
+// yesNo are the values of a flag that costs something either way.
+var yesNo = []word[bool]{{"yes", true}, {"no", false}}
+
+// addWriteFlags binds what decides how changes reach the bucket.
+func (o *mountOptions) addWriteFlags(f *pflag.FlagSet) {
+	f.Var(words[writeback.AppendMode]{&o.appends, appendWords}, "append",
+		"which changes are sent as appends: auto = what was written with O_APPEND, to a new file or one\n"+
+			"that was only ever appended to; always = besides, whatever is written behind the end of such a\n"+
+			"file; never = none, for buckets or tools that cannot stand appendable objects")
+	f.Var(words[bool]{&o.exclAtOpen, exclWords}, "excl",
+		"when a file created with O_EXCL is made in the bucket, so that of two mounts one succeeds:\n"+
+			"close = with its bytes, so that the loser hears of it from close; open = at once, for one more request")
+	o.copyACL = true
+	f.Var(words[bool]{&o.copyACL, yesNo}, "copy-acl",
+		"ask for ACL and tags of an object, once, before it is replaced, renamed or changed in part, and keep\n"+
+			"them: no = it gets those of something new, and nothing is asked")
+	o.relayLimit = 1 << 30
+	f.Var(&o.relayLimit, "relay-limit",
+		"largest file that is carried through this machine where the bucket refuses to copy it, as it may with\n"+
+			"appendable objects; 0B carries none, and renaming or changing such a file fails")
 }
 
-// apply carries out one word: of the table, a flag of the kernel's, or an option of ours by its long name.
-func (w *wordSettings) apply(f *pflag.FlagSet, text string) error {
-	name, value, has := strings.Cut(text, "=")
-	if secretWord(name) && !knownWord(name) {
-		return secretOnCommandLine("-o " + name)
+// storeOptions are those of the Store that --append and its like decide.
+func (o *mountOptions) storeOptions() writeback.Options {
+	s := writeback.Options{
+		Background: o.commit == commitBackground, MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads,
+		StagingBytes: int64(o.staging), Appends: o.appends, ClaimAtOpen: o.exclAtOpen, IgnoreACL: !o.copyACL,
+		RelayLimit: int64(o.relayLimit),
 	}
-	if known, ok := findWord(name); ok {
-		return w.applyKnown(known, value, has)
+	if s.RelayLimit == 0 {
+		s.RelayLimit = -1 // 0 would be the default
 	}
-	switch flag := f.Lookup(strings.ReplaceAll(name, "_", "-")); {
-	case fs.IsMountFlag(name) && !has:
-		w.o.mountFlags = append(w.o.mountFlags, name)
-		return nil
-	case flag != nil && flag.Name != "options" && flag.Name != "help":
-		if !has {
-			if value = flag.NoOptDefVal; value == "" {
-				return usageError("write it as "+name+"=VALUE", "-o %s needs a value", name)
-			}
-		}
-		w.set[flag.Name] = value
-		return nil
-	case w.o.sloppy:
-		w.notes = append(w.notes, note{name, "nothing here knows it"})
-		return nil
-	}
-	mend := fmt.Sprintf("%q lists the options, which -o takes without the dashes", "cosfuse mount --help")
-	if s, ok := nearest(name, wordNames(f)); ok {
-		mend = fmt.Sprintf("did you mean -o %s?", s)
-	}
-	return usageError(mend, "unknown option -o %s", name)
-}
-
-func (w *wordSettings) applyKnown(known *word, value string, has bool) error {
-	switch {
-	case known.value == needsValue && (!has || value == ""):
-		return usageError("write it as "+known.name+"=VALUE", "-o %s needs a value", known.name)
-	case known.value == noValue && has:
-		return usageError("write it as "+known.name, "-o %s takes no value", known.name)
-	case known.apply == nil:
-		w.notes = append(w.notes, note{known.name, known.does})
-		return nil
-	}
-	if err := known.apply(w, value); err != nil {
-		return usageError("see \"cosfuse mount --help\"", "-o %s=%s: %w", known.name, value, err)
-	}
-	return nil
-}
-
-// asCOSFS completes the settings as COSFS would, where it is more open than we are.
-func (w *wordSettings) asCOSFS() {
-	fill := func(name, value string) {
-		if _, ok := w.set[name]; !ok {
-			w.set[name] = value
-		}
-	}
-	fill("file-mode", "0777")
-	fill("dir-mode", "0777")
-	root := "0700"
-	if w.set["allow-other"] == "true" {
-		root = "0777"
-	}
-	fill("root-mode", root)
-}
-
-// findWord looks name up in the table. Words that begin with "x-" or "X-" are for other programs.
-func findWord(name string) (*word, bool) {
-	if strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-") {
-		name = "x-*"
-	}
-	i := slices.IndexFunc(wordTable, func(w word) bool { return w.name == name })
-	if i < 0 {
-		return nil, false
-	}
-	return &wordTable[i], true
-}
-
-func knownWord(name string) bool {
-	_, ok := findWord(name)
-	return ok
-}
-
-// wordNames are all that -o takes.
-func wordNames(f *pflag.FlagSet) []string {
-	var names []string
-	for _, w := range wordTable {
-		names = append(names, w.name)
-	}
-	f.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
-	return slices.DeleteFunc(names, func(n string) bool { return n == "x-*" || n == "options" || n == "help" })
-}
-
-// logNotes tells once of each word that changes nothing.
-func (o *mountOptions) logNotes(log *slog.Logger) {
-	told := map[string]bool{}
-	for _, n := range o.notes {
-		if !told[n.word] {
-			log.Info("option has no effect here", "option", n.word, "why", n.why)
-			told[n.word] = true
-		}
-	}
+	return s
 }

@@ -7,7 +7,7 @@ import "slices"
 var wordTable = slices.Concat(cosfsWords, fuseWords, mountWords)
 
 // cosfsWords are those of COSFS. The ones without a function have no meaning here, and say why not.
-var cosfsWords = []word{
+var cosfsWords = []mountWord{
 	{cosfs: true, name: "allow_other", value: noValue, apply: sets("allow-other", "true"), does: "`--allow-other`"},
 	{cosfs: true, name: "nonempty", value: noValue, apply: sets("nonempty", "true"), does: "`--nonempty`"},
 	{cosfs: true, name: "uid", value: needsValue, apply: hands("force-uid"), does: "`--force-uid`: the owner of everything"},
@@ -64,7 +64,7 @@ var cosfsWords = []word{
 const kernels = "the kernel and this file system agree on it by themselves"
 
 // fuseWords are those that every file system made with libfuse takes.
-var fuseWords = []word{
+var fuseWords = []mountWord{
 	{name: "default_permissions", value: noValue, does: "the kernel always checks access by mode and owner"},
 	{name: "fsname", value: needsValue, apply: fsName, does: "the name that df and findmnt show as the source"},
 	{name: "subtype", value: needsValue, does: "the type is always fuse.cosfuse"},
@@ -113,7 +113,7 @@ var fuseWords = []word{
 }
 
 // mountWords are those of mount(8) and fstab(5) that are neither options of ours nor flags of the kernel's.
-var mountWords = []word{
+var mountWords = []mountWord{
 	{name: "ro", value: noValue, apply: sets("read-only", "true"), does: "`--read-only`"},
 	{name: "rw", value: noValue, apply: sets("read-only", "false"), does: "the opposite of `ro`"},
 	{name: "defaults", value: noValue, apply: quiet, does: "nothing"},

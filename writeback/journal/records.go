@@ -56,7 +56,10 @@ type Inode struct {
 	Attempt  *Attempt  `json:"attempt,omitempty"`  // a commit that was sent and may have been applied
 	Conflict bool      `json:"conflict,omitempty"` // another writer was first: kept for the user to decide
 	Since    time.Time `json:"since"`              // when it became dirty
-	Err      string    `json:"err,omitempty"`      // of the last commit
+
+	ShadowsAt time.Time `json:"shadows_at,omitzero"` // when it came to shadow an object: that is not newer
+
+	Err string `json:"err,omitempty"` // of the last commit
 }
 
 // Attempt is a commit whose outcome nobody knows yet.
@@ -116,6 +119,8 @@ type TreeRename struct {
 	Dst     string    `json:"dst"`
 	Since   time.Time `json:"since"`
 	Version Version   `json:"version,omitzero"`
+
+	Replaced uint64 `json:"replaced,omitzero"` // inode that loses the name Dst to it
 }
 
 // State is all that a journal holds.

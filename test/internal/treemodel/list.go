@@ -231,6 +231,9 @@ func (m *machine) shaky(before *machine) {
 		case b == nil:
 			n.kept = false
 		default:
+			if n.acks != b.acks {
+				n.past = slices.Concat(n.before, n.past)
+			}
 			n.past, n.kept = slices.Concat(b.past, n.past), n.kept && b.kept
 			if n.under == nil {
 				n.under = b.under

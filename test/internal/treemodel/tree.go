@@ -40,6 +40,9 @@ type inode struct {
 	kept  bool
 	under *inode
 	wrote bool // bytes came that no close acknowledged
+
+	acks   int      // how often something was acknowledged
+	before [][]byte // past as it was before the last time
 }
 
 // tree is the model of a file system.
@@ -131,6 +134,7 @@ func (n *inode) truncate(size int64) {
 
 // ack notes that what n is now was acknowledged.
 func (n *inode) ack() {
+	n.acks, n.before = n.acks+1, n.past
 	n.past, n.kept, n.under, n.wrote = [][]byte{n.data}, true, nil, false
 }
 
