@@ -97,9 +97,15 @@ func (m *Mount) timeouts(o *object) (entry, attr time.Duration) {
 	return entry, entry
 }
 
+// fillShown writes stat(2)'s view of o as the mount shows it.
+func (m *Mount) fillShown(out *fuse.Attr, o *object) {
+	o.fill(out)
+	m.o.Shown.apply(out, o.key == m.o.Prefix || o.key == "/")
+}
+
 // fillEntry writes the answer to a lookup.
 func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	entry, attr := m.timeouts(o)
 	out.SetEntryTimeout(entry)
 	out.SetAttrTimeout(attr)
@@ -107,7 +113,7 @@ func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
 
 // fillAttr writes the answer to a getattr or setattr.
 func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	_, attr := m.timeouts(o)
 	out.SetTimeout(attr)
 }
