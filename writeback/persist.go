@@ -109,6 +109,7 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 	if f.err != nil {
 		r.Err = f.err.Error()
 	}
+	r.Sources = f.sourceRecords()
 	for _, e := range f.ext.Extents() {
 		r.Extents = append(r.Extents, journal.Extent{Off: e.Off, End: e.End, Kind: uint8(e.Kind), Dirty: e.Dirty, Src: e.Src, SrcOff: e.SrcOff})
 	}
@@ -163,10 +164,14 @@ func (c *snapshot) beginAttempt(kind planKind) error {
 	if !journalled {
 		return nil
 	}
-	a := &journal.Attempt{Size: c.size, At: f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage}
+	a := &journal.Attempt{Size: c.size, At: f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage,
+		Source: c.lastSource}
 	switch kind {
 	case planAttr:
 		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
+	case planCopy:
+		v := c.wholeSource().v
+		a.CRC64, a.HasCRC64 = v.CRC64, v.HasCRC64
 	case planPut:
 		crc, err := crcOf(c)
 		if err != nil {

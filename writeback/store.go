@@ -39,6 +39,7 @@ type Options struct {
 	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
+	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
 	IgnoreACL          bool          // do not ask for an object's ACL before copying it: copies then get the bucket's
 
 	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
@@ -84,6 +85,7 @@ type Store struct {
 	refused  refusals
 	late     late
 	budget   budget
+	copies   copies
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
 
