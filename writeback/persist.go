@@ -123,6 +123,7 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 	if f.err != nil {
 		r.Err = f.err.Error()
 	}
+	r.Sources = f.sourceRecords()
 	for _, e := range f.ext.Extents() {
 		if e.Kind == extent.Staged && !e.Dirty { // the base has these bytes, safer than an unsynced file
 			e = extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off}
@@ -220,7 +221,8 @@ func (f *File) noteAttemptLocked() error {
 
 // attemptTo describes what publishing the snapshot by this plan makes.
 func (c *snapshot) attemptTo(kind planKind) (*journal.Attempt, error) {
-	a := &journal.Attempt{Size: c.size, At: c.f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage}
+	a := &journal.Attempt{Size: c.size, At: c.f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage,
+		Source: c.lastSource}
 	switch kind {
 	case planAttr:
 		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64

@@ -80,6 +80,9 @@ func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) 
 	if f.ext, err = extentsOf(r.Extents); err != nil {
 		return nil, err
 	}
+	if err := f.restoreSources(r.Sources); err != nil {
+		return nil, err
+	}
 	if err := f.reopenStaging(deltas); err != nil {
 		return nil, err
 	}

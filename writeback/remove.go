@@ -14,7 +14,7 @@ import (
 // directory; but if the file is open and its bytes are only in COS the deletion waits for the last close.
 // A file never committed costs no request.
 func (s *Store) Remove(f *File) error {
-	t, err := f.enter()
+	t, err := f.enterToChange()
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	dirty := false
 	for _, e := range f.ext.Pieces(0, f.size) {
 		switch {
-		case e.Kind == extent.Staged && e.Src > a.Stage:
+		case e.Kind == extent.Staged && e.Src > a.Stage, e.Kind == extent.Remote && e.Src > a.Source:
 			if e.Off >= a.Size {
 				e.Off, e.End = e.Off+shift, e.End+shift
 			}
@@ -110,6 +110,7 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	f.dirtyAttr = f.dirtyAttr && !sameAttr(f.attr, attr)
 	f.closeReaderLocked()
 	f.sweepStagingLocked()
+	f.pruneSourcesLocked()
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, *v, f.attr)
 	f.s.mu.Unlock()

@@ -40,6 +40,7 @@ type Options struct {
 	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
+	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
 	ClaimAtOpen        bool          // Claim makes the object of an exclusive creation at once, instead of the first commit
 	IgnoreACL          bool          // do not ask for the ACL and tags of an object that is replaced or copied: it then gets the bucket's, and none
 
@@ -94,6 +95,7 @@ type Store struct {
 	late     late
 	pace     pacer
 	budget   budget
+	copies   copies
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
 
