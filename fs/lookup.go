@@ -165,6 +165,8 @@ func (m *Mount) serviceBelief(q *question, key string, e *cache.Entry, since tim
 		return b
 	}
 	switch {
+	case e != nil && isDirKey(key) && m.o.Store.RemovedBelow(key, l.Started):
+		return b // it may be shown for what was deleted: ask about it
 	case e != nil:
 		return present
 	case young(q.now, l.Started, absentAge):
@@ -210,7 +212,7 @@ func (m *Mount) hasLocalChildren(prefix string) bool {
 // is known to be small, listing it anew is one request that answers for all its other names, too; else
 // HEAD and LIST go out at once.
 func (m *Mount) inquire(ctx context.Context, q question, hidden bool) (*cache.Listing, error) {
-	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted
+	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted || q.sub != nil && m.o.Store.RemovedBelow(q.key+"/", q.listing.Started)
 	listed := q.listing != nil && young(q.now, q.listing.Started, m.o.NegativeTTL)
 	if size, _, ok := m.sizes.Get(q.dirKey); ok && size < cos.MaxListKeys && !lagging && !hidden && !listed {
 		return m.list(ctx, q.dirKey)
