@@ -20,6 +20,7 @@ type dirHandle struct {
 	key     string
 	listing *cache.Listing // nil until the first read
 	locals  []localName
+	ghosts  map[string]bool // directories that are listed for deleted objects alone
 	at      cursor
 	off     uint64 // entries handed out before at
 }
@@ -66,10 +67,34 @@ func (d *dirHandle) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.ghosts, err = m.ghosts(ctx, key, l); err != nil {
+		return err
+	}
 	d.key, d.listing, d.locals = key, l, m.localNames(key)
 	d.at, d.off = cursor{}, 0
 	m.listAhead(d.n, key)
 	return nil
+}
+
+// ghosts returns the directories in l, the listing of key, that are there for objects alone which were deleted here
+// and whose deletion waits.
+func (m *Mount) ghosts(ctx context.Context, key string, l *cache.Listing) (map[string]bool, error) {
+	if !m.o.Store.RemovedBelow(key, l.Started) {
+		return nil, nil
+	}
+	out := make(map[string]bool)
+	for i := range l.Entries {
+		sub := key + l.Entries[i].Name + "/"
+		if !l.Entries[i].Dir || !m.o.Store.RemovedBelow(sub, l.Started) || m.hasLocalChildren(sub) {
+			continue
+		}
+		below, marker, err := m.firstBelow(ctx, sub, 1)
+		if err != nil {
+			return nil, err
+		}
+		out[l.Entries[i].Name] = !below && !marker
+	}
+	return out, nil
 }
 
 // localNames returns the Store's names in the directory key, ordered like a listing.
@@ -188,7 +213,7 @@ func (d *dirHandle) take() (v view, ok bool) {
 	}
 	for ; c.i < len(entries) && entries[c.i].Name == v.seg; c.i++ {
 		if entries[c.i].Dir {
-			v.dir = true
+			v.dir = !d.ghosts[v.seg]
 			continue
 		}
 		v.file, v.mode = true, d.n.m.listedType(d.key+v.seg, &entries[c.i])

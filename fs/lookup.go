@@ -166,6 +166,8 @@ func (m *Mount) serviceBelief(q *question, key string, e *cache.Entry, since tim
 		return b
 	}
 	switch {
+	case e != nil && isDirKey(key) && m.o.Store.RemovedBelow(key, l.Started):
+		return b // it may be shown for what was deleted: ask about it
 	case e != nil:
 		return present
 	case young(q.now, l.Started, absentAge) && (q.proof || q.file != nil || q.sub != nil):

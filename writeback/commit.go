@@ -204,6 +204,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	e.aclKnown = f.aclKnown && f.tagsKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
+	f.s.removals.hold(f.key, false)
 	f.s.mu.Unlock()
 	if replaced {
 		f.s.forgetRemoval(f.key)

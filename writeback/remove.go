@@ -84,6 +84,7 @@ func (f *File) detach(key string, base Version, inCOS, doom, later bool) {
 	}
 	if f.doomed {
 		e.doomed = f
+		f.s.removals.hold(key, true)
 	}
 	if later || doom && !f.doomed { // its last handle was closed since it was looked at
 		f.s.removals.add(key, base)
@@ -140,6 +141,7 @@ func (f *File) deleteDoomed() error {
 	s.Failpoint(fpDoomedDeleted)
 	s.mu.Lock()
 	e.doomed = nil
+	s.removals.hold(key, false)
 	if (err != nil || left) && e.file == nil {
 		e.changed = false // an object is there, and so is its name
 	} else if e.file == nil {

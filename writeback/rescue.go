@@ -266,6 +266,7 @@ func (f *File) thawOver(c *snapshot, r result, err error) error {
 	e.aclKnown = c.aclKnown && c.tagsKnown
 	replaced := e.doomed != nil // what was to be deleted is replaced
 	e.doomed = nil
+	s.removals.hold(f.key, false)
 	s.mu.Unlock()
 	if replaced {
 		s.forgetRemoval(f.key)
