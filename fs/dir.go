@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -25,8 +27,10 @@ type dirHandle struct {
 	loaded bool
 	ended  bool                 // the stream was read to its end
 	locals map[string]*override // our own changes, by name
+	ghosts map[string]bool      // directories that are listed for deleted objects alone
 	rest   []*override          // those of names that the listing does not show, once it has ended
 
+	fresh []cache.Entry   // a part that came and is not taken in yet
 	parts [][]cache.Entry // of the listing, read so far; but for the last nil if they are too many
 	held  int             // entries in parts
 	at    cursor
@@ -94,7 +98,7 @@ func (d *dirHandle) load(ctx context.Context) error {
 	if d.stream, err = m.dirs.Stream(ctx, key, m.o.NegativeTTL); err != nil {
 		return err
 	}
-	d.key, d.locals = key, m.overrides(key)
+	d.key, d.locals, d.ghosts = key, m.overrides(key), make(map[string]bool)
 	if err := d.read(ctx); err != nil {
 		d.reset()
 		return err
@@ -103,6 +107,29 @@ func (d *dirHandle) load(ctx context.Context) error {
 	d.stream.Ahead(pagesAhead)
 	m.listAhead(d.n, key)
 	return nil
+}
+
+// ghosts returns the directories in a part of a listing of key, begun at started, that are there for objects alone
+// which were deleted here and whose deletion waits.
+func (m *Mount) ghosts(ctx context.Context, key string, part []cache.Entry, started time.Time) (map[string]bool, error) {
+	if !m.o.Store.RemovedBelow(key, started) {
+		return nil, nil
+	}
+	out := make(map[string]bool)
+	for i := range part {
+		sub := key + part[i].Name + "/"
+		if !part[i].Dir || !m.o.Store.RemovedBelow(sub, started) || m.hasLocalChildren(sub) {
+			continue
+		}
+		below, marker, err := m.firstBelow(ctx, sub, 1)
+		if err != nil {
+			return nil, err
+		}
+		if !below && !marker {
+			out[part[i].Name] = true
+		}
+	}
+	return out, nil
 }
 
 // overrides returns what the Store knows of names in the directory key.
@@ -127,34 +154,55 @@ func (m *Mount) overrides(key string) map[string]*override {
 }
 
 // read waits for the next part of the listing. An error on any page is an error, never an empty or
-// shortened directory.
+// shortened directory; what it is about is read again by the next call.
 func (d *dirHandle) read(ctx context.Context) error {
 	m := d.n.m
-	part, err := d.stream.Next(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if d.fresh == nil {
+		part, err := d.stream.Next(ctx)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		d.fresh = part
+	}
+	ghosts, err := m.ghosts(ctx, d.key, d.fresh, d.stream.Started())
+	if err != nil {
 		return err
 	}
-	if err == nil {
-		if d.held += len(part); d.held > heldEntries && len(d.parts) > 0 {
-			d.parts[len(d.parts)-1] = nil
-		}
-		d.parts = append(d.parts, part)
+	maps.Copy(d.ghosts, ghosts)
+	if d.fresh != nil {
+		d.hold(d.fresh)
 	}
-	if d.stream.More() {
-		m.windows.add(d.key, part, d.stream.Started())
+	if d.fresh = nil; d.stream.More() {
 		return nil
 	}
-	d.ended = true
+	return d.conclude(ctx)
+}
+
+// hold adds a part to what is read, and lets names in it be known until the listing is whole.
+func (d *dirHandle) hold(part []cache.Entry) {
+	if d.held += len(part); d.held > heldEntries && len(d.parts) > 0 {
+		d.parts[len(d.parts)-1] = nil
+	}
+	d.parts = append(d.parts, part)
+	if d.stream.More() {
+		d.n.m.windows.add(d.key, part, d.stream.Started())
+	}
+}
+
+// conclude draws conclusions from the listing, whose last part was read.
+func (d *dirHandle) conclude(ctx context.Context) error {
+	m := d.n.m
 	l, err := d.stream.Listing(ctx)
 	switch {
 	case err == nil:
 		m.listed(d.key, l)
 		m.prove(l)
-	case errors.Is(err, cache.ErrLongListing):
-		m.windows.add(d.key, part, d.stream.Started())
-	default:
+	case !errors.Is(err, cache.ErrLongListing):
 		return err
+	case len(d.parts) > 0:
+		m.windows.add(d.key, d.parts[len(d.parts)-1], d.stream.Started())
 	}
+	d.ended = true
 	for _, o := range d.locals {
 		d.rest = append(d.rest, o)
 	}
@@ -322,7 +370,7 @@ func (d *dirHandle) takeListed() view {
 	v := view{seg: entries[c.i].Name}
 	for ; c.i < len(entries) && entries[c.i].Name == v.seg; c.i++ {
 		if entries[c.i].Dir {
-			v.dir = true
+			v.dir = !d.ghosts[v.seg]
 			continue
 		}
 		v.file, v.mode = true, d.n.m.listedType(d.key+v.seg, &entries[c.i])

@@ -29,17 +29,20 @@ type facts struct {
 	ahead    chan struct{}      // one slot for each HEAD that nobody waits for yet
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex // guards calls; a leaf
-	calls map[string]*headCall
+	mu      sync.Mutex // guards the fields below; only the locks of tables and notes are taken inside
+	calls   map[string]*headCall
+	flying  int // requests in flight, calls or not
+	changes changes
 }
 
 // headCall is a HEAD in flight.
 type headCall struct {
-	done  chan struct{} // closed when fact and err are set
-	asked time.Time
-	get   bool // it is a GET of one version: its error is no answer about the key
-	fact  fact
-	err   error
+	query
+	get  bool          // it is a GET of one version: its error is no answer about the key
+	done chan struct{} // closed when the fields below are set
+	fact fact
+	err  error
+	past bool // the key was changed here since it began
 }
 
 func newFacts(m *Mount) *facts {
@@ -69,7 +72,10 @@ func (fs *facts) head(ctx context.Context, key string) (fact, time.Time, error) 
 	for {
 		c := fs.start(key, nil)
 		f, asked, err := c.answer(ctx)
-		if err == nil || !c.get || ctx.Err() != nil {
+		switch {
+		case err != nil && c.get && ctx.Err() == nil:
+		case err == nil && c.past:
+		default:
 			return f, asked, err
 		}
 	}
@@ -84,7 +90,7 @@ func (fs *facts) headListed(ctx context.Context, key string, e *cache.Entry) (fa
 	fs.mu.Unlock()
 	switch {
 	case c != nil && !c.get:
-		return c.answer(ctx)
+		return fs.head(ctx, key)
 	case ok:
 		return f, f.ver.Confirmed, nil
 	}
@@ -121,14 +127,12 @@ func (fs *facts) start(key string, done func()) *headCall {
 		}
 		return c
 	}
-	c := &headCall{done: make(chan struct{}), asked: fs.m.o.Now()}
+	c := &headCall{done: make(chan struct{}), query: fs.beginLocked()}
 	fs.calls[key] = c
 	fs.wg.Go(func() {
-		c.fact, c.err = fs.ask(key, c.asked)
-		fs.mu.Lock()
-		delete(fs.calls, key)
-		fs.mu.Unlock()
-		close(c.done)
+		defer fs.landed()
+		f, err := fs.ask(key, c.query)
+		fs.finish(key, c, f, err)
 		if done != nil {
 			done()
 		}
@@ -137,7 +141,7 @@ func (fs *facts) start(key string, done func()) *headCall {
 }
 
 // ask sends the HEAD and keeps the answer.
-func (fs *facts) ask(key string, asked time.Time) (fact, error) {
+func (fs *facts) ask(key string, q query) (fact, error) {
 	info, err := fs.m.o.Client.Head(fs.m.ctx, key, nil)
 	if err != nil && !errors.Is(err, cos.ErrNotFound) {
 		return fact{}, err
@@ -145,16 +149,16 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 	if err != nil {
 		info = nil
 	}
-	return fs.learn(key, info, asked), nil
+	return fs.learn(key, info, q), nil
 }
 
-// learn keeps what the service told of key, nil if it has no such object.
-func (fs *facts) learn(key string, info *cos.ObjectInfo, asked time.Time) fact {
+// learn keeps what the service told of key, nil if it has no such object; unless key was changed here since.
+func (fs *facts) learn(key string, info *cos.ObjectInfo, q query) fact {
 	var f fact
 	if info != nil {
 		f = fact{
 			found: true,
-			ver:   writeback.VersionOf(info, asked),
+			ver:   writeback.VersionOf(info, q.asked),
 			attr:  writeback.DecodeAttr(info, fs.m.o.Defaults),
 		}
 		f.settled = settled(info)
@@ -164,14 +168,16 @@ func (fs *facts) learn(key string, info *cos.ObjectInfo, asked time.Time) fact {
 			}
 		}
 	}
-	fs.m.o.Store.Observed(key, asked, f.ver, f.attr)
-	f.kept = fs.keep(key, info)
-	fs.heads.PutAt(key, f, asked)
+	fs.m.o.Store.Observed(key, q.asked, f.ver, f.attr)
+	fs.keep(key, q, func() {
+		f.kept = fs.note(key, info)
+		fs.heads.PutAt(key, f, q.asked)
+	})
 	return f
 }
 
-// keep has what the service told of key kept on disk, unless it is there, and reports whether it is.
-func (fs *facts) keep(key string, info *cos.ObjectInfo) bool {
+// note has what the service told of key kept on disk, unless it is there, and reports whether it is.
+func (fs *facts) note(key string, info *cos.ObjectInfo) bool {
 	before, _, ok := fs.heads.Get(key)
 	switch {
 	case info == nil && isDirKey(key):
@@ -194,13 +200,16 @@ func (fs *facts) keep(key string, info *cos.ObjectInfo) bool {
 // and who asks about the key meanwhile waits for it.
 func (fs *facts) fetcher(key string, v writeback.Version) cache.FetchFunc {
 	return func(ctx context.Context, off, size int64) (io.ReadCloser, error) {
-		c, asked := fs.enter(key), fs.m.o.Now()
+		c, q := fs.enter(key)
+		defer fs.landed()
 		r, err := fs.m.o.Store.Fetch(ctx, key, v, off, size)
 		var f fact
 		if err == nil {
-			f = fs.learn(key, &r.ObjectInfo, asked)
+			f = fs.learn(key, &r.ObjectInfo, q)
 		}
-		fs.leave(key, c, f, err)
+		if c != nil {
+			fs.finish(key, c, f, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -208,25 +217,23 @@ func (fs *facts) fetcher(key string, v writeback.Version) cache.FetchFunc {
 	}
 }
 
-// enter makes a GET of key the call that others share. It returns nil if there is one.
-func (fs *facts) enter(key string) *headCall {
+// enter begins a GET of key and makes it the call that others share. There is no call if there is one already.
+func (fs *facts) enter(key string) (*headCall, query) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	q := fs.beginLocked()
 	if fs.calls[key] != nil {
-		return nil
+		return nil, q
 	}
-	c := &headCall{done: make(chan struct{}), asked: fs.m.o.Now(), get: true}
+	c := &headCall{done: make(chan struct{}), query: q, get: true}
 	fs.calls[key] = c
-	return c
+	return c, q
 }
 
-// leave ends a call that enter returned.
-func (fs *facts) leave(key string, c *headCall, f fact, err error) {
-	if c == nil {
-		return
-	}
-	c.fact, c.err = f, err
+// finish ends a call with its answer.
+func (fs *facts) finish(key string, c *headCall, f fact, err error) {
 	fs.mu.Lock()
+	c.fact, c.err, c.past = f, err, fs.changes.since(key, c.mark)
 	delete(fs.calls, key)
 	fs.mu.Unlock()
 	close(c.done)
@@ -288,6 +295,7 @@ func (fs *facts) belief(key string, since, now time.Time, absentAge time.Duratio
 
 // drop forgets what was known of key, because it was changed here.
 func (fs *facts) drop(key string) {
+	fs.changed(key, false)
 	fs.m.o.Attrs.drop(key)
 	fs.heads.Drop(key)
 	if isDirKey(key) {
@@ -297,6 +305,7 @@ func (fs *facts) drop(key string) {
 
 // dropTree forgets everything below prefix.
 func (fs *facts) dropTree(prefix string) {
+	fs.changed(prefix, true)
 	fs.heads.DropPrefix(prefix)
 	fs.prefixes.DropPrefix(prefix)
 }

@@ -47,6 +47,7 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 		return nil, err
 	}
 	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
+	child.overlay(&o)
 	child.remember(o)
 	n.m.fillEntry(out, &o)
 	return child, nil
@@ -165,6 +166,8 @@ func (m *Mount) serviceBelief(q *question, key string, e *cache.Entry, since tim
 		return b
 	}
 	switch {
+	case e != nil && isDirKey(key) && m.o.Store.RemovedBelow(key, l.Started):
+		return b // it may be shown for what was deleted: ask about it
 	case e != nil:
 		return present
 	case young(q.now, l.Started, absentAge) && (q.proof || q.file != nil || q.sub != nil):
@@ -230,17 +233,22 @@ func (m *Mount) inquire(ctx context.Context, dir *node, q question, hidden bool)
 // probe asks whether anything exists below prefix, and keeps the answer. A marker is asked for its
 // attributes at once.
 func (m *Mount) probe(ctx context.Context, prefix string, now time.Time) error {
-	asked := m.o.Now()
+	q := m.facts.begin()
+	defer m.facts.landed()
 	below, marker, err := m.firstBelow(ctx, prefix, 1)
 	if err != nil {
 		return err
 	}
 	if !below && !marker {
-		m.o.Store.Observed(prefix, asked, writeback.Version{}, writeback.Attr{})
+		m.o.Store.Observed(prefix, q.asked, writeback.Version{}, writeback.Attr{})
 	}
-	m.facts.prefixes.PutAt(prefix, below || marker, asked)
+	m.facts.keep(prefix, q, func() {
+		m.facts.prefixes.PutAt(prefix, below || marker, q.asked)
+		if !marker {
+			m.facts.heads.PutAt(prefix, fact{}, q.asked) // it would have been the first
+		}
+	})
 	if !marker {
-		m.facts.heads.PutAt(prefix, fact{}, asked) // it would have been the first
 		return nil
 	}
 	if _, _, ok := m.facts.known(prefix, time.Time{}, now); ok {

@@ -23,6 +23,8 @@ type Options struct {
 	Prefix string
 	// Defaults are the attributes of objects that carry none.
 	Defaults writeback.AttrDefaults
+	// Shown replaces attributes of all objects.
+	Shown Shown
 
 	// MetaTTL is how old names and attributes may be. 0 is 60 s; negative is no time at all. Less
 	// costs requests.
@@ -35,6 +37,9 @@ type Options struct {
 
 	ReadOnly   bool // the kernel refuses changes with EROFS
 	AllowOther bool // other users may use the mount; needs user_allow_other in fuse.conf unless root
+	// MountFlags are words such as "noexec", of which IsMountFlag is true; the last of two opposites
+	// counts. The default is nosuid and nodev, which only root can do without.
+	MountFlags []string
 
 	// FsName is the first column of df. "" is "cosfuse".
 	FsName string

@@ -3,31 +3,15 @@ package fs
 import (
 	"context"
 	"errors"
-	"strings"
 	"syscall"
 
 	"cosfuse/cache"
 )
 
-// keyOf returns the key that path, names below the mountpoint with slashes between them, has as an object.
-// "" stands for all that is mounted.
+// keyOf is KeyOf for the mount.
 func (m *Mount) keyOf(path string) (string, error) {
-	if path == "" {
-		return m.o.Prefix, nil
-	}
-	var segs []string
-	for name := range strings.SplitSeq(path, "/") {
-		c, errno := parseName(name)
-		if errno != 0 {
-			return "", errno
-		}
-		segs = append(segs, c.seg)
-	}
-	key := m.o.Prefix + strings.Join(segs, "/")
-	if errno := checkKey(key); errno != 0 {
-		return "", errno
-	}
-	return key, nil
+	key, _, err := KeyOf(m.o.Prefix, path)
+	return key, err
 }
 
 // dirKeyOf is key as that of a directory.

@@ -213,14 +213,15 @@ func (s *Store) changeLocked(key string, v Version, a Attr, deleted bool) {
 	e := s.names.at(key)
 	e.changed, e.deleted = true, deleted
 	e.version, e.attr, e.at, e.aclKnown = v, a, s.now(), false
-	s.recent = append(s.recent, recentChange{key: key, at: e.at})
+	s.recent = append(s.recent, recentChange{key: key, at: e.at, deleted: deleted})
 	s.forgetOldLocked()
 }
 
 // recentChange queues an entry of names for expiry.
 type recentChange struct {
-	key string
-	at  time.Time
+	key     string
+	at      time.Time
+	deleted bool
 }
 
 // How long, and for how many names, our own changes are laid over listings that never confirmed them.

@@ -36,12 +36,7 @@ func (c *cli) cacheCommand() *cobra.Command {
 		Long:                  cacheLong,
 		Example:               "  cosfuse cache ~/mnt\n\n  # give back disk space\n  cosfuse cache ~/mnt --trim 1GiB",
 		DisableFlagsInUseLine: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return wantArgs(cmd, args, "the mountpoint")
-		},
+		Args:                  optionalMountpoint,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), stopSignals...)
 			defer stop()
