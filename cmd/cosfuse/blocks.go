@@ -26,7 +26,7 @@ const fetches = 32
 // blocksOptions are those of the mount's block cache.
 func (o *mountOptions) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 	b := cache.BlocksOptions{
-		MemoryBytes: int64(o.memory),
+		MemoryBytes: o.blocksMemory(),
 		Connections: fetches,
 		Resume:      brokeOff,
 		Checksum:    &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},

@@ -110,7 +110,7 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.metaTTL, "meta-ttl", time.Minute, "how long names and attributes are trusted; 0s asks every time")
 	f.DurationVar(&o.negativeTTL, "negative-ttl", 5*time.Second, "how long a name that was absent is taken as absent")
 	o.memory = 256 << 20
-	f.Var(&o.memory, "memory", "memory for cached blocks")
+	f.Var(&o.memory, "memory", "memory for cached blocks, three quarters of it, and for listings and attributes")
 	o.diskCache, o.diskFree = 10<<30, 1<<30
 	f.Var(&o.diskCache, "disk-cache-size", "what was read is kept in the cache directory, up to so much, and up to 64 MiB of attributes;\n0 keeps nothing")
 	f.Var(&o.diskFree, "disk-cache-min-free", "space that what is kept there leaves on the filesystem")

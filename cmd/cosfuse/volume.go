@@ -137,7 +137,7 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs, MemoryBytes: o.namesMemory(),
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
 		Consistency: fs.Consistency(o.consistent),
 		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.fsName(), Shown: o.shown(), MountFlags: o.mountFlags,
