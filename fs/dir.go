@@ -405,7 +405,7 @@ func (o *override) over(v view) view {
 // listedType returns the type of a listed object: a small one may be a symbolic link or a special
 // file, which only its metadata tells.
 func (m *Mount) listedType(key string, e *cache.Entry) uint32 {
-	if e.Size > maxTargetBytes {
+	if e.Size > maxTargetBytes || m.plainly() {
 		return syscall.S_IFREG
 	}
 	if f, ok := m.facts.recall(key, e); ok {

@@ -312,6 +312,9 @@ func (fs *facts) dropTree(prefix string) {
 
 // needsHead reports whether the attributes of a listed name are unknown.
 func (m *Mount) needsHead(key string, e *cache.Entry) bool {
+	if m.plainly() {
+		return false
+	}
 	if _, ok := m.o.Store.Local(key); ok {
 		return false
 	}

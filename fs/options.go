@@ -40,6 +40,9 @@ type Options struct {
 	// Consistency says how sure open(2) is that nobody else has replaced the object.
 	Consistency Consistency
 
+	// Attributes says where what stat(2) shows comes from.
+	Attributes AttributeSource
+
 	ReadOnly   bool // the kernel refuses changes with EROFS
 	AllowOther bool // other users may use the mount; needs user_allow_other in fuse.conf unless root
 	// MountFlags are words such as "noexec", of which IsMountFlag is true; the last of two opposites
@@ -72,6 +75,17 @@ const (
 	CloseToOpen Consistency = iota // what the service confirmed within the last second: else it is asked
 	Strict                         // the same, and MetaTTL and NegativeTTL are none
 	Relaxed                        // what the service, or a listing, confirmed within MetaTTL
+)
+
+// AttributeSource is where modes, owners, times and types of objects come from.
+type AttributeSource int
+
+// With FromListings no object is asked for its metadata in order to be shown: all are regular files with the
+// default modes and owner and the time at which the service got them. Objects keep their metadata, and what
+// is set here is given to them, but does not show once it is sent.
+const (
+	FromMetadata AttributeSource = iota // HEAD, once for each version
+	FromListings
 )
 
 // Defaults and bounds that are no options.
