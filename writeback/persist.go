@@ -226,6 +226,9 @@ func (c *snapshot) attemptTo(kind planKind) (*journal.Attempt, error) {
 	switch kind {
 	case planAttr:
 		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
+	case planCopy:
+		v := c.wholeSource().v
+		a.CRC64, a.HasCRC64 = v.CRC64, v.HasCRC64
 	case planPut, planAppend:
 		from := int64(0)
 		if kind == planAppend {
