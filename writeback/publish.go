@@ -40,6 +40,9 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 	}
 	switch plan {
 	case planAttr:
+		if c.behind != "" {
+			return c.publishMove(ctx)
+		}
 		return c.publishAttr(ctx)
 	case planAppend:
 		return c.publishAppend(ctx)
@@ -116,7 +119,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 	if !c.derived() || c.f.s.now().Sub(c.base.Confirmed) < confirmedFor {
 		return nil
 	}
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound):
 		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
@@ -131,7 +134,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 // checkRecovered makes sure that nobody wrote while this change lay in the journal of a mount that was
 // gone, whether it is derived from what they replaced or not: it is older than theirs.
 func (c *snapshot) checkRecovered(ctx context.Context) error {
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound) && c.base.Absent():
 		return nil
@@ -328,7 +331,7 @@ func (c *snapshot) sendPart(ctx context.Context, key, id string, p plannedPart) 
 		return done, err
 	}
 	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: cos.Source{
-		Key: c.key, Conditions: cos.Conditions{IfMatch: c.base.ETag}}})
+		Key: c.src(), Conditions: cos.Conditions{IfMatch: c.base.ETag}}})
 	if errors.Is(err, cos.ErrPrecondition) || errors.Is(err, cos.ErrNotFound) {
 		return cos.Part{}, fmt.Errorf("%w: %w", ErrConflict, err)
 	}
