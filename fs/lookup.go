@@ -65,7 +65,7 @@ func (m *Mount) search(ctx context.Context, dir *node, comp component, online bo
 	if checkKey(key) != 0 {
 		return object{}, syscall.ENAMETOOLONG
 	}
-	now, listing := m.o.Now(), m.peek(dirKey)
+	now, listing := m.o.Now(), m.look(dirKey, key)
 	for try := 0; ; try++ {
 		q := m.question(dirKey, comp.seg, listing, now)
 		o, err := m.answer(ctx, dir, q, comp.hidden, online)
