@@ -57,7 +57,10 @@ func (b *Blocks) DiskUsage() DiskUsage {
 	if b.disk == nil {
 		return DiskUsage{}
 	}
-	u := b.disk.Usage()
+	return usageOf(b.disk.Usage())
+}
+
+func usageOf(u disk.Usage) DiskUsage {
 	return DiskUsage{
 		Bytes: u.Bytes, Blocks: u.Blocks, Objects: u.Objects, Hits: u.Hits, Evictions: u.Evictions,
 		Damaged: u.Damaged, Skipped: u.Skipped, Enabled: !u.Failed,
