@@ -67,6 +67,7 @@ func (d *dirHandle) load(ctx context.Context) error {
 		return err
 	}
 	d.key, d.listing, d.locals = key, l, m.localNames(key)
+	d.askOldMarkers(ctx)
 	d.at, d.off = cursor{}, 0
 	m.listAhead(d.n, key)
 	return nil
@@ -139,6 +140,9 @@ func (d *dirHandle) step() (e fuse.DirEntry, ok bool) {
 		v, ok := d.take()
 		if !ok {
 			return fuse.DirEntry{}, false
+		}
+		if v.dir && v.mode&typeMask == syscall.S_IFDIR {
+			v.file = false // an old marker
 		}
 		var shown []fuse.DirEntry
 		if v.dir {
