@@ -89,6 +89,7 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 		return n.m.fail("setattr", n.label(), err)
 	}
 	n.m.fillAttr(out, &o)
+	out.Ino = n.StableAttr().Ino // go-fuse fills it into every other answer, and the kernel believes this one
 	return 0
 }
 

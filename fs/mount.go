@@ -31,7 +31,7 @@ type Mount struct {
 	dirs   *cache.Dirs
 	born   *cache.Table[*cache.Listing] // empty listings of directories that were made here
 
-	sizes *cache.Table[int] // names in directories, when they were last listed or made
+	counts *cache.Table[count] // by directory: of the last listing that proves absence
 
 	hiddenOnce sync.Once
 	scouts     chan struct{}  // one slot for each directory that is listed ahead
@@ -69,7 +69,7 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.root = &node{m: m}
 	m.facts = newFacts(m)
 	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
-	m.sizes = cache.NewTable[int](maxPrefixes, o.Now)
+	m.counts = cache.NewTable[count](maxPrefixes, o.Now)
 	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
 		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
 	}, m.fetchPage)

@@ -61,8 +61,9 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
-	m.sizes.Put(key, 0)
-	m.born.PutAt(key, &cache.Listing{Prefix: key, Started: proven}, proven)
+	l := &cache.Listing{Prefix: key, Started: proven}
+	m.prove(l)
+	m.born.PutAt(key, l, proven)
 }
 
 // Mkdir makes a directory. Its marker is sent a moment later, with the attributes that are usually
@@ -312,7 +313,7 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 func (m *Mount) forgetTree(key string) {
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
-	m.sizes.DropPrefix(key)
+	m.counts.DropPrefix(key)
 	m.facts.dropTree(key)
 }
 

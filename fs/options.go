@@ -46,6 +46,10 @@ type Options struct {
 	// Fusermount mounts through fusermount3, as a user who is not root must. Root calls mount(2).
 	Fusermount bool
 
+	// Attrs keeps attributes for later mounts; its Made belongs into the Store's options. nil: they are asked
+	// for anew by each mount.
+	Attrs *Attrs
+
 	// Changes carries what changed behind the kernel's back; its Add belongs into the Store's
 	// options. nil: the kernel learns of such changes at the next open or after MetaTTL.
 	Changes *Changes

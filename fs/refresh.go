@@ -29,6 +29,9 @@ func (m *Mount) Refresh(ctx context.Context, path string) error {
 	}
 	dirKey := m.dirKeyOf(key)
 	m.facts.dropTree(dirKey)
+	if n := m.tree.find(m.root, key); n == nil || n.IsDir() {
+		m.o.Attrs.clear() // what of it is below a directory cannot be told there
+	}
 	m.dirs.DropTree(dirKey)
 	m.born.DropPrefix(dirKey)
 	if key != m.o.Prefix {

@@ -219,6 +219,10 @@ func (a Attr) encode(key string, mtime bool) (cos.Headers, error) {
 	return h, checkMetaSize(m)
 }
 
+// EncodeAttr returns the headers of an object at key that carries a: DecodeAttr reads a from them. The error is
+// ErrMetaTooLarge.
+func EncodeAttr(key string, a Attr) (cos.Headers, error) { return a.encode(key, true) }
+
 // encodeXattrs is the inverse of decodeXattrs. Keys are sorted by encoding/json.
 func encodeXattrs(x map[string][]byte) string {
 	enc := make(map[string]string, len(x))

@@ -32,6 +32,9 @@ type File struct {
 	sealedEnd int64  // and beyond this offset of the newest of them to nothing
 	frozen    uint32 // staging files up to this one belong to a commit under way; 0 = none
 
+	sources    map[uint32]*source // of Remote extents; nil if none
+	lastSource uint32             // number of the newest source ever
+
 	neverCommitted bool      // made here and not in COS yet
 	fresh          bool      // neverCommitted, and the key is the one created: commits forbid overwriting
 	shadows        bool      // neverCommitted, but an older object is at the key until our commit replaces it
@@ -56,6 +59,7 @@ type File struct {
 	acked      bool             // bytes were acknowledged and are not in COS: background mode
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
 	early      *early           // parts that are sent while the file is written; nil if none
+	completing *early           // the upload that the commit under way is to complete; nil if none
 	earlyTry   int64            // size at which to ask next whether to begin
 	unnoted    *unnoted         // a commit under way that attempt does not tell of
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
@@ -228,7 +232,7 @@ func (f *File) truncateLocked(size int64) {
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
-	f.appendOnly = f.appendOnly && f.neverCommitted && !f.shadows && size == 0
+	f.appendOnly = f.appendOnly && f.neverCommitted && !f.committing && !f.shadows && size == 0
 	f.dirtyData = true
 	f.wrote = size != 0
 	if size == 0 && f.frozen == 0 {
@@ -275,6 +279,7 @@ func (f *File) dropIfIdle() {
 		f.seedCacheLocked()
 		f.dropStagingLocked()
 		f.closeReaderLocked()
+		f.forgetSourcesLocked()
 	}
 }
 
@@ -407,16 +412,22 @@ func (f *File) unuseReader(r *baseReader) {
 	}
 }
 
-// closeReaderLocked ends the present reader; those who use it finish first.
+// closeReaderLocked ends the present readers; those who use them finish first.
 func (f *File) closeReaderLocked() {
+	f.closeSourcesLocked()
 	if f.reader == nil {
 		return
 	}
-	f.reader.closed = true
-	if f.reader.users == 0 {
-		f.reader.Close()
-	}
+	f.reader.closeLocked()
 	f.reader = nil
+}
+
+// closeLocked ends the reader after its last user. The caller holds File.mu.
+func (r *baseReader) closeLocked() {
+	r.closed = true
+	if r.users == 0 {
+		r.Close()
+	}
 }
 
 // isGone reports whether err says that a version is not there any more.

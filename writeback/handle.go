@@ -63,7 +63,8 @@ func (f *File) readOnce(ctx context.Context, p []byte, off int64) (n int, v Vers
 		return 0, v, nil
 	}
 	p = p[:min(int64(len(p)), f.size-off)]
-	var remote []extent.Extent
+	var remote []extent.Extent // in objects
+	var readers []*baseReader  // of them
 	for _, e := range f.ext.Pieces(off, off+int64(len(p))) {
 		part := p[e.Off-off : e.End-off]
 		switch e.Kind {
@@ -81,17 +82,18 @@ func (f *File) readOnce(ctx context.Context, p []byte, off int64) (n int, v Vers
 			remote = append(remote, e)
 		}
 	}
-	if len(remote) == 0 {
-		f.mu.Unlock()
-		return len(p), v, nil
-	}
-	r := f.useReaderLocked()
-	f.mu.Unlock()
-	defer f.unuseReader(r)
 	for _, e := range remote {
-		if err := readFull(ctx, r, p[e.Off-off:e.End-off], e.SrcOff); err != nil {
-			return 0, v, err
+		readers = append(readers, f.useReaderOfLocked(e))
+	}
+	f.mu.Unlock()
+	for i, e := range remote {
+		if err == nil {
+			err = readFull(ctx, readers[i], p[e.Off-off:e.End-off], e.SrcOff)
 		}
+		f.unuseReader(readers[i])
+	}
+	if err != nil {
+		return 0, v, err
 	}
 	return len(p), v, nil
 }
@@ -113,8 +115,29 @@ func readFull(ctx context.Context, r *baseReader, p []byte, off int64) error {
 // with ErrPoisoned until the file is truncated to zero or opened anew, so that what failed is never
 // committed in part.
 func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
+	if err := h.f.s.makeRoom(h.f, int64(len(p))); err != nil {
+		return 0, h.poison(err)
+	}
+	return h.stage(p, off)
+}
+
+// poison makes the handle fail from now on, unless it does already, and returns what to tell.
+func (h *Handle) poison(err error) error {
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	switch {
+	case h.poisoned:
+		return ErrPoisoned
+	case h.f.parted:
+		return ErrStale
+	}
+	h.poisoned = true
+	return err
+}
+
+// stage is WriteAt once there is room.
+func (h *Handle) stage(p []byte, off int64) (int, error) {
 	f := h.f
-	room := f.s.makeRoom(f, int64(len(p)))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h.poisoned {
@@ -122,10 +145,6 @@ func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if f.parted {
 		return 0, ErrStale
-	}
-	if room != nil {
-		h.poisoned = true
-		return 0, room
 	}
 	if len(p) == 0 {
 		return 0, nil

@@ -18,16 +18,15 @@ import (
 func (s *Store) Rename(f *File, dst string, replaces bool) error {
 	for {
 		src := f.Stat().Key
-		t := s.turns.enter([]string{src, dst}, nil)
-		if err := t.wait(s.ctx); err != nil {
-			return ErrClosed
+		t, err := s.enterToChange([]string{src, dst}, nil)
+		if err != nil {
+			return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 		}
 		if f.Stat().Key != src {
 			t.done()
 			continue
 		}
-		err := s.late.wait(s.ctx, []string{src, dst}, nil)
-		if err == nil {
+		if err = s.late.wait(s.ctx, []string{src, dst}, nil); err == nil {
 			err = s.renameInTurn(f, src, dst, replaces)
 		}
 		t.done()
@@ -41,14 +40,10 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	s.keepReplacedAt(dst, f)
-	f.mu.Lock()
-	if f.ext.Any(isSent) { // its upload is to this key: complete it first
-		f.mu.Unlock()
-		if err := f.commitInTurn(func() bool { return !f.unlinked }); err != nil {
-			return err
-		}
-		f.mu.Lock()
+	if err := f.completeUpload(); err != nil {
+		return err
 	}
+	f.mu.Lock()
 	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
 		defer f.mu.Unlock()
 		f.fresh, f.shadows = false, false
@@ -153,9 +148,7 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 
 // unfreeze ends a freeze that published no bytes: dirty ones stay dirty. sent says that attributes went.
 func (f *File) unfreeze(c *snapshot, sent bool) {
-	if c.reader != nil {
-		f.unuseReader(c.reader)
-	}
+	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.committing, f.frozen = false, 0
@@ -234,9 +227,9 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	if err := errors.Join(s.removals.flush(src), s.removals.flush(dst)); err != nil {
 		return fmt.Errorf("rename %q: %w", src, err)
 	}
-	t := s.turns.enter(nil, []string{src, dst})
-	if err := t.wait(s.ctx); err != nil {
-		return ErrClosed
+	t, err := s.enterToChange(nil, []string{src, dst})
+	if err != nil {
+		return fmt.Errorf("rename %q: %w", src, err)
 	}
 	defer t.done()
 	if err := s.late.wait(s.ctx, nil, []string{src, dst}); err != nil {

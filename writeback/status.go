@@ -84,15 +84,7 @@ func (f *File) leftLocked() int64 {
 	if f.committing {
 		return max(0, left-f.sent.Load())
 	}
-	if f.early == nil {
-		return left
-	}
-	for _, p := range f.early.parts {
-		if p.ended() && p.err == nil {
-			left -= p.part.Size
-		}
-	}
-	return max(0, left)
+	return max(0, left-f.arrivedLocked())
 }
 
 // keptLocked reports whether f is out of the tree, but in the journal for the user to decide.

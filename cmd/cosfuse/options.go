@@ -112,7 +112,7 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	o.memory = 256 << 20
 	f.Var(&o.memory, "memory", "memory for cached blocks")
 	o.diskCache, o.diskFree = 10<<30, 1<<30
-	f.Var(&o.diskCache, "disk-cache-size", "what was read is kept in the cache directory, up to so much; 0 keeps nothing")
+	f.Var(&o.diskCache, "disk-cache-size", "what was read is kept in the cache directory, up to so much, and up to 64 MiB of attributes;\n0 keeps nothing")
 	f.Var(&o.diskFree, "disk-cache-min-free", "space that what is kept there leaves on the filesystem")
 	o.multipartThreshold = 20 << 20
 	f.Var(&o.multipartThreshold, "multipart-threshold", "larger files are uploaded in parts, 1MiB to 5GiB")

@@ -13,6 +13,7 @@ import (
 	"cosfuse/cos"
 	"cosfuse/cos/cosserver"
 	"cosfuse/test/internal/mounttest"
+	"cosfuse/writeback"
 )
 
 const mib = 1 << 20
@@ -109,13 +110,19 @@ func wantRange(t *testing.T, path string, off int64, want []byte) {
 }
 
 // TestEarlyParts writes a file no faster than the network takes it: while it is written, and so when it is
-// closed, at most two parts of it have not arrived.
+// closed, at most two parts of it have not arrived, whatever close waits for.
 func TestEarlyParts(t *testing.T) {
+	for _, background := range []bool{false, true} {
+		t.Run(fmt.Sprint("background ", background), func(t *testing.T) { earlyParts(t, background) })
+	}
+}
+
+func earlyParts(t *testing.T, background bool) {
 	size, most := int64(64*mib), 2
 	if long() {
 		size = 256 * mib
 	}
-	v := newVolume(t, mounttest.Options{})
+	v := newVolume(t, mounttest.Options{Store: writeback.Options{Background: background}})
 	shell(t, `ls -la "$MNT"`, mnt(v))
 	v.Server.SetShape(distant)
 	block := noise(1, mib)
