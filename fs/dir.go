@@ -141,6 +141,7 @@ func (d *dirHandle) read(ctx context.Context) error {
 		}
 		d.parts = append(d.parts, part)
 		d.findGhosts(ctx, part)
+		d.askOldMarkers(ctx, part)
 	}
 	if d.stream.More() {
 		m.windows.add(d.key, part, d.stream.Started())
@@ -287,6 +288,9 @@ func (d *dirHandle) step() (e fuse.DirEntry, ok bool) {
 		v, ok := d.take()
 		if !ok {
 			return fuse.DirEntry{}, false
+		}
+		if v.dir && v.mode&typeMask == syscall.S_IFDIR {
+			v.file = false // an old marker
 		}
 		var shown []fuse.DirEntry
 		if v.dir {
