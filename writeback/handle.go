@@ -114,6 +114,24 @@ func readFull(ctx context.Context, r *baseReader, p []byte, off int64) error {
 // committed in part.
 func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 	f := h.f
+	for {
+		freed := f.s.budget.next()
+		n, err := h.writeOnce(p, off)
+		if !isDiskFull(err) {
+			return n, err
+		}
+		if f.s.freeRoom(f, freed) != nil {
+			f.mu.Lock()
+			h.poisoned = true
+			f.mu.Unlock()
+			return 0, err
+		}
+	}
+}
+
+// writeOnce is WriteAt for a disk that is not full; if it is, nothing was written and the handle is not poisoned.
+func (h *Handle) writeOnce(p []byte, off int64) (int, error) {
+	f := h.f
 	room := f.s.makeRoom(f, int64(len(p)))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -124,7 +142,7 @@ func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 		return 0, ErrStale
 	}
 	if room != nil {
-		h.poisoned = true
+		h.poisoned = !isDiskFull(room)
 		return 0, room
 	}
 	if len(p) == 0 {
@@ -134,7 +152,7 @@ func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 		off = f.size
 	}
 	if err := f.stageLocked(p, off); err != nil {
-		h.poisoned = true
+		h.poisoned = !isDiskFull(err)
 		return 0, err
 	}
 	f.appendOnly = f.appendOnly && h.appends

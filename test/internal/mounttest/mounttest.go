@@ -1,6 +1,7 @@
 package mounttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -22,6 +23,7 @@ type Options struct {
 	FS     fs.Options        // Client, Store and Changes are filled in
 	Store  writeback.Options // Client, Blocks and Dir are filled in
 	Server cosserver.Options // of New only; Dir is filled in
+	Cache  string            // directory of the journal and staging files, kept over a Remount; "" = a new one each time
 	Disk   int64             // most bytes of blocks kept on disk, over a Remount too; 0 keeps none
 	Log    bool              // log warnings to the test
 }
@@ -149,7 +151,7 @@ func (v *Volume) start(t testing.TB) {
 	now := v.clock.now
 	so := v.o.Store
 	so.Now = now
-	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, filepath.Join(t.TempDir(), "staging")
+	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, cmp.Or(v.o.Cache, filepath.Join(t.TempDir(), "staging"))
 	so.Logger, so.Changed = log, changes.Add
 	if v.Store, err = writeback.Open(ctx, so); err != nil {
 		t.Fatal(err)
