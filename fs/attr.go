@@ -72,7 +72,7 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 		return m.lendAttr(ctx, n, o)
 	}
 	dirKey, seg := splitKey(key)
-	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.peek(dirKey), m.o.Now()), true)
+	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.look(dirKey, key), m.o.Now()), true)
 }
 
 // Setattr changes size, mode, owner and times. It costs no

@@ -68,7 +68,7 @@ func (m *Mount) search(ctx context.Context, dir *node, comp component, online bo
 	if checkKey(key) != 0 {
 		return object{}, syscall.ENAMETOOLONG
 	}
-	now, listing := m.o.Now(), m.peek(dirKey)
+	now, listing := m.o.Now(), m.look(dirKey, key)
 	for try := 0; ; try++ {
 		q := m.question(dirKey, comp.seg, listing, now)
 		o, err := m.answer(ctx, dir, q, comp.hidden, online)
@@ -172,6 +172,8 @@ func (m *Mount) serviceBelief(q *question, key string, e *cache.Entry, since tim
 		return b
 	}
 	switch {
+	case e != nil && isDirKey(key) && m.o.Store.RemovedBelow(key, l.Started):
+		return b // it may be shown for what was deleted: ask about it
 	case e != nil:
 		return present
 	case young(q.now, l.Started, absentAge) && (q.proof || q.file != nil || q.sub != nil):

@@ -61,6 +61,7 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
+	m.windows.drop(key)
 	l := &cache.Listing{Prefix: key, Started: proven}
 	m.prove(l)
 	m.born.PutAt(key, l, proven)
@@ -311,6 +312,7 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 
 // forgetTree forgets what was cached of the directory key and everything below it.
 func (m *Mount) forgetTree(key string) {
+	m.windows.drop(key)
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
 	m.counts.DropPrefix(key)

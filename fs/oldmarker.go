@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"cosfuse/cache"
 )
 
 // An old marker is an object "a" that stands for the directory a: empty, with the mode or content type of one.
@@ -126,10 +128,10 @@ func (m *Mount) dropOldMarker(ctx context.Context, n *node, key string) error {
 	return nil
 }
 
-// askOldMarkers finds out which empty objects beside directories of the listing are old markers: those have no
-// entry of their own. One that cannot be asked keeps its entry.
-func (d *dirHandle) askOldMarkers(ctx context.Context) {
-	m, entries := d.n.m, d.listing.Entries
+// askOldMarkers finds out which empty objects beside directories in a part of the listing are old markers: those
+// have no entry of their own. One that cannot be asked keeps its entry.
+func (d *dirHandle) askOldMarkers(ctx context.Context, entries []cache.Entry) {
+	m := d.n.m
 	var g errgroup.Group
 	g.SetLimit(statFanOut)
 	for i := 1; i < len(entries); i++ {
