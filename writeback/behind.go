@@ -239,13 +239,16 @@ func (f *File) moveHere() error {
 // giveUpBehind leaves the object of f, if it was left behind, to a deletion that waits, for f is about to lose
 // its name. It needs the turn.
 func (f *File) giveUpBehind() error {
+	f.mu.Lock()
+	behind := f.behind != ""
+	f.mu.Unlock()
+	if !behind {
+		return nil
+	}
 	f.keepForReaders()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from, v, s := f.behind, f.base, f.s
-	if from == "" {
-		return nil
-	}
 	b := s.journal.Begin()
 	b.PutRemoval(journal.Removal{Key: from, Version: versionRecord(v), Since: s.now()})
 	b.DropInode(f.ino)

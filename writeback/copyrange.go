@@ -182,8 +182,8 @@ func (h *Handle) takeStaged(ctx context.Context, by int64, src *Handle, e extent
 		if k < len(p) {
 			return n, ErrCopyBytes // cut meanwhile
 		}
-		if _, err := h.stage(p, off+by); err != nil {
-			return n, err
+		if err := h.stage(p, off+by); err != nil {
+			return n, h.poison(err)
 		}
 		off, n = off+int64(k), n+int64(k)
 	}
