@@ -29,6 +29,7 @@ type node struct {
 	reads  scan              // of a directory: how its files are being read
 	lists  scan              // of a directory: how its directories are being listed
 	old    bool              // of a directory: an old marker stands for it
+	tour   tour              // of a directory: how the files of its directories are being read
 	strays int               // of a directory: names asked for one by one since it was made known
 	target string            // of a symbolic link: as last read or made
 
