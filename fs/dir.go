@@ -197,6 +197,7 @@ func (d *dirHandle) read(ctx context.Context) error {
 	}
 	maps.Copy(d.ghosts, ghosts)
 	if d.fresh != nil {
+		d.askOldMarkers(ctx, d.fresh)
 		d.hold(d.fresh)
 	}
 	if d.fresh = nil; d.stream.More() {
@@ -339,6 +340,9 @@ func (d *dirHandle) step() (e fuse.DirEntry, ok bool) {
 		v, ok := d.take()
 		if !ok {
 			return fuse.DirEntry{}, false
+		}
+		if v.dir && v.mode&typeMask == syscall.S_IFDIR {
+			v.file = false // an old marker
 		}
 		var shown []fuse.DirEntry
 		if v.dir {

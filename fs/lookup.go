@@ -48,7 +48,13 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 	}
 	n.m.plain(&o)
 	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
+	if err := child.awaitPages(ctx, online); err != nil {
+		return nil, err
+	}
 	child.overlay(&o)
+	if o.old { // else it may only not have been looked for
+		child.setOldMarker(true)
+	}
 	child.remember(o)
 	n.m.fillEntry(out, &o)
 	return child, nil
@@ -70,6 +76,9 @@ func (m *Mount) search(ctx context.Context, dir *node, comp component, online bo
 	for try := 0; ; try++ {
 		q := m.question(dirKey, comp.seg, listing, now)
 		o, err := m.answer(ctx, dir, q, comp.hidden, online)
+		if err == nil {
+			o, err = m.resolveOld(ctx, dir, q, o, comp.hidden, online)
+		}
 		if !errors.Is(err, errUnknown) || !online || try == 2 {
 			return o, err
 		}

@@ -214,9 +214,12 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 	ctx, done := patient(ctx)
 	defer done()
-	err := n.remove(ctx, name, func(_ *node, key string) error {
+	err := n.remove(ctx, name, func(child *node, key string) error {
 		marker, err := n.m.emptyDir(ctx, key)
 		if err != nil {
+			return err
+		}
+		if err := n.m.dropOldMarker(ctx, child, key); err != nil {
 			return err
 		}
 		if l, ok := n.m.o.Store.Local(key); marker || ok && !l.Deleted {

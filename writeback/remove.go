@@ -19,6 +19,9 @@ func (s *Store) Remove(f *File) error {
 		return err
 	}
 	defer t.done()
+	if err := f.giveUpBehind(); err != nil {
+		return err
+	}
 	going := s.going(f.Stat().Key) // what f was to replace goes without us
 	f.mu.Lock()
 	key, base, journalled := f.key, f.base, f.journalled
