@@ -168,7 +168,8 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr, f.unnoted = false, 0, false, nil
+	f.committing, f.frozen, f.frozenAttr = false, 0, false
+	defer func() { f.unnoted = nil }()
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly
@@ -209,7 +210,7 @@ func (f *File) failedLocked(err error) {
 		return
 	}
 	if !maybeApplied(err) {
-		f.attempt = nil
+		f.attempt, f.unnoted = nil, nil
 	}
 	f.conflict = errors.Is(err, ErrConflict) || errors.Is(err, ErrExists)
 	f.err, f.lastErr = err, err
@@ -221,7 +222,7 @@ func (f *File) failedLocked(err error) {
 
 // maybeApplied reports whether a request that ended in err may have changed the object all the same.
 func maybeApplied(err error) bool {
-	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
+	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrChecksum, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}
