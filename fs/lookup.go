@@ -51,6 +51,7 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
 	child.overlay(&o)
 	child.remember(o)
+	n.m.announce(child)
 	n.m.fillEntry(out, &o)
 	return child, nil
 }
