@@ -25,6 +25,7 @@ var errnoTable = []struct {
 	{writeback.ErrTooLarge, syscall.EFBIG},
 	{writeback.ErrExists, syscall.EEXIST},
 	{writeback.ErrRelayLimit, syscall.EOPNOTSUPP},
+	{writeback.ErrCopyBytes, syscall.EXDEV}, // then the kernel copies
 	{writeback.ErrClosed, syscall.EIO},
 	{writeback.ErrNoSuchFile, syscall.ENOENT}, // this one and the next three: for recover, never a mount's
 	{writeback.ErrInUse, syscall.EBUSY},

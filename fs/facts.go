@@ -14,9 +14,11 @@ import (
 
 // fact is what HEAD told of one key: an object or a directory's marker ("k/").
 type fact struct {
-	found bool
-	ver   writeback.Version
-	attr  writeback.Attr
+	found   bool
+	ver     writeback.Version
+	attr    writeback.Attr
+	settled bool // the version cannot be mistaken for a later one with the same ETag, size and time
+	kept    bool // on disk, too
 }
 
 // facts keeps what the service told of single keys and shares the HEADs that find it out.
@@ -27,7 +29,7 @@ type facts struct {
 	ahead    chan struct{}      // one slot for each HEAD that nobody waits for yet
 	wg       sync.WaitGroup
 
-	mu      sync.Mutex // guards the fields below; only the tables' locks are taken inside
+	mu      sync.Mutex // guards the fields below; only the locks of tables and notes are taken inside
 	calls   map[string]*headCall
 	flying  int // requests in flight, calls or not
 	changes changes
@@ -53,8 +55,16 @@ func newFacts(m *Mount) *facts {
 	}
 }
 
-// close waits for the HEADs in flight, which the mount's context must have ended.
-func (fs *facts) close() { fs.wg.Wait() }
+// close waits for the HEADs in flight, which the mount's context must have ended, and has kept on disk what
+// could not be until now.
+func (fs *facts) close() {
+	fs.wg.Wait()
+	fs.heads.All(func(key string, f fact, _ time.Time) {
+		if f.found && f.settled && !f.kept {
+			fs.m.o.Attrs.Made(key, time.Time{}, f.ver, f.attr)
+		}
+	})
+}
 
 // head asks the service for key, sharing a request under way, and waits unless ctx ends first. A 404
 // is an answer, not an error.
@@ -151,6 +161,7 @@ func (fs *facts) learn(key string, info *cos.ObjectInfo, q query) fact {
 			ver:   writeback.VersionOf(info, q.asked),
 			attr:  writeback.DecodeAttr(info, fs.m.o.Defaults),
 		}
+		f.settled = settled(info)
 		if l, ok := fs.m.o.Store.Local(key); ok && l.File != nil {
 			if l.File.Confirm(f.ver, f.attr); l.File.Stat().Handles > 0 {
 				l.File.Grow(f.ver, f.attr)
@@ -158,8 +169,31 @@ func (fs *facts) learn(key string, info *cos.ObjectInfo, q query) fact {
 		}
 	}
 	fs.m.o.Store.Observed(key, q.asked, f.ver, f.attr)
-	fs.keep(key, q, func() { fs.heads.PutAt(key, f, q.asked) })
+	fs.keep(key, q, func() {
+		f.kept = fs.note(key, info)
+		fs.heads.PutAt(key, f, q.asked)
+	})
 	return f
+}
+
+// note has what the service told of key kept on disk, unless it is there, and reports whether it is.
+func (fs *facts) note(key string, info *cos.ObjectInfo) bool {
+	before, _, ok := fs.heads.Get(key)
+	switch {
+	case info == nil && isDirKey(key):
+		if !ok || before.found {
+			fs.m.o.Attrs.bare(key)
+		}
+		return true
+	case info == nil:
+		if ok && before.found {
+			fs.m.o.Attrs.drop(key)
+		}
+		return false
+	case ok && before.kept && before.found && before.ver.Same(writeback.VersionOf(info, time.Time{})) && before.ver.LastModified.Equal(info.LastModified):
+		return true
+	}
+	return fs.m.o.Attrs.told(key, info)
 }
 
 // fetcher fetches version v of key. What the answer tells besides the bytes is kept as that to a HEAD is,
@@ -214,13 +248,26 @@ func (fs *facts) known(key string, since, now time.Time) (fact, time.Time, bool)
 	return f, at, true
 }
 
-// of returns the fact about the very version that a listing shows, however old it is.
+// of returns the fact in memory about the very version that a listing shows, however old it is. If the
+// version was so new that the next may look the same, the TTL is its age.
 func (fs *facts) of(key string, e *cache.Entry) (fact, bool) {
-	f, _, ok := fs.heads.Get(key)
-	if !ok || !f.found || f.ver.ETag != e.ETag || f.ver.Size != e.Size || !f.ver.LastModified.Equal(e.LastModified) {
+	f, at, ok := fs.heads.Get(key)
+	if !ok || !f.found || f.ver.ETag != e.ETag || f.ver.Size != e.Size || f.ver.LastModified.Unix() != e.LastModified.Unix() {
 		return fact{}, false
 	}
-	return f, true
+	return f, f.settled || young(fs.m.o.Now(), at, fs.m.o.MetaTTL)
+}
+
+// recall is of that looks on disk, too. It blocks while the disk reads.
+func (fs *facts) recall(key string, e *cache.Entry) (fact, bool) {
+	if f, ok := fs.of(key, e); ok {
+		return f, true
+	}
+	f, ok := fs.m.o.Attrs.of(key, e, fs.m.o.Defaults)
+	if ok {
+		fs.heads.PutAt(key, f, time.Time{}) // it says nothing of what is there now: the listing does
+	}
+	return f, ok
 }
 
 // belief is what single answers of the service say of key (of a directory if it ends in "/"), and
@@ -249,6 +296,7 @@ func (fs *facts) belief(key string, since, now time.Time, absentAge time.Duratio
 // drop forgets what was known of key, because it was changed here.
 func (fs *facts) drop(key string) {
 	fs.changed(key, false)
+	fs.m.o.Attrs.drop(key)
 	fs.heads.Drop(key)
 	if isDirKey(key) {
 		fs.prefixes.Drop(key)
@@ -268,11 +316,16 @@ func (m *Mount) needsHead(key string, e *cache.Entry) bool {
 		return false
 	}
 	if !e.Dir {
-		_, ok := m.facts.of(key, e)
+		_, ok := m.facts.recall(key, e)
 		return !ok
 	}
-	if l, _, ok := m.dirs.Peek(key); ok && !l.HasMarker {
-		return false
+	if l, _, ok := m.dirs.Peek(key); ok {
+		if !l.HasMarker {
+			return false
+		}
+		if _, ok := m.facts.recall(key, &l.Marker); ok {
+			return false
+		}
 	}
 	_, _, ok := m.facts.known(key, time.Time{}, m.o.Now())
 	return !ok

@@ -38,14 +38,14 @@ func (c component) name() (name string, ok bool) {
 }
 
 // parseName is the inverse of component.name. It refuses names that no key can carry: the service
-// keeps keys as UTF-8.
+// keeps keys as UTF-8, without four of the control characters.
 func parseName(name string) (component, syscall.Errno) {
 	switch {
 	case len(name) > maxNameBytes:
 		return component{}, syscall.ENAMETOOLONG
 	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
 		return component{}, syscall.EINVAL
-	case !utf8.ValidString(name):
+	case !utf8.ValidString(name), strings.ContainsAny(name, cos.RefusedInKeys):
 		return component{}, syscall.EILSEQ
 	}
 	base, n := cutSuffixes(name)

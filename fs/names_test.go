@@ -45,6 +45,7 @@ func TestNamesNoKeyCarries(t *testing.T) {
 		"a/b":                               syscall.EINVAL,
 		"\x00":                              syscall.EINVAL,
 		"\xff":                              syscall.EILSEQ,
+		"escape \x1b[0m":                    syscall.EILSEQ,
 		"..~object":                         syscall.EINVAL, // would be "." beside a directory
 		"...~object":                        syscall.EINVAL,
 		strings.Repeat("x", maxNameBytes+1): syscall.ENAMETOOLONG,

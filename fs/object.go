@@ -15,7 +15,8 @@ type object struct {
 	attr  writeback.Attr
 	ctime time.Time // zero: as mtime
 	size  int64
-	bare  bool      // a directory with no marker: the prefix alone
+	bare  bool      // a directory with no marker: the prefix alone, or an old marker
+	old   bool      // a directory that an old marker stands for
 	gone  bool      // unlinked
 	asked time.Time // the service or a change of ours vouches for it as of then
 	fluid bool      // being changed here: attributes may not be cached
@@ -97,9 +98,15 @@ func (m *Mount) timeouts(o *object) (entry, attr time.Duration) {
 	return entry, entry
 }
 
+// fillShown writes stat(2)'s view of o as the mount shows it.
+func (m *Mount) fillShown(out *fuse.Attr, o *object) {
+	o.fill(out)
+	m.o.Shown.apply(out, o.key == m.o.Prefix || o.key == "/")
+}
+
 // fillEntry writes the answer to a lookup.
 func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	entry, attr := m.timeouts(o)
 	out.SetEntryTimeout(entry)
 	out.SetAttrTimeout(attr)
@@ -107,7 +114,7 @@ func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
 
 // fillAttr writes the answer to a getattr or setattr.
 func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	_, attr := m.timeouts(o)
 	out.SetTimeout(attr)
 }

@@ -98,6 +98,9 @@ func (n *node) Removexattr(ctx context.Context, attr string) syscall.Errno {
 func (n *node) changeXattrs(ctx context.Context, op string, change func(map[string][]byte) error) syscall.Errno {
 	ctx, done := patient(ctx)
 	defer done()
+	if err := n.m.renewMarker(ctx, n); err != nil {
+		return n.m.fail(op, n.label(), err)
+	}
 	f, err := n.m.acquire(ctx, n)
 	if err != nil {
 		return n.m.fail(op, n.label(), err)

@@ -30,7 +30,7 @@ func (f *File) commit(need func() bool) error {
 		return f.takeErrLocked()
 	}
 	f.mu.Unlock()
-	t, err := f.enter()
+	t, err := f.enterToChange()
 	if err != nil {
 		return err
 	}
@@ -39,12 +39,18 @@ func (f *File) commit(need func() bool) error {
 }
 
 // enter waits for a turn on f's key, whatever it is by then.
-func (f *File) enter() (*turn, error) {
+func (f *File) enter() (*turn, error) { return f.enterBy(f.s.enter) }
+
+// enterToChange is enter for those who change the object: see Store.enterToChange.
+func (f *File) enterToChange() (*turn, error) { return f.enterBy(f.s.enterToChange) }
+
+// enterBy waits for a turn on f's key by means of enter.
+func (f *File) enterBy(enter func(keys, trees []string) (*turn, error)) (*turn, error) {
 	for {
 		keys := f.keys()
-		t := f.s.turns.enter(keys, nil)
-		if err := t.wait(f.s.ctx); err != nil {
-			return nil, ErrClosed
+		t, err := enter(keys, nil)
+		if err != nil {
+			return nil, err
 		}
 		if slices.Equal(f.keys(), keys) {
 			return t, nil
@@ -129,6 +135,10 @@ type snapshot struct {
 	reader *baseReader
 	early  *early // an upload to complete, or to abort
 
+	sources    map[uint32]*source     // of Remote extents
+	lastSource uint32                 // sources up to this one are in the snapshot
+	readers    map[uint32]*baseReader // of sources
+
 	fresh, shadows, never            bool
 	create                           CreateMode
 	dirtyData, dirtyAttr, appendOnly bool
@@ -157,6 +167,7 @@ func (f *File) freezeLocked() *snapshot {
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
 	}
+	c.useSourcesLocked()
 	f.committing, f.frozen = true, f.cur
 	f.sent.Store(0)
 	f.frozenAttr, f.frozenAppend = c.dirtyAttr, c.appendOnly
@@ -167,9 +178,7 @@ func (f *File) freezeLocked() *snapshot {
 // thaw ends the freeze: after a success the base moves on to what was published, after a failure all
 // is as dirty as before.
 func (f *File) thaw(c *snapshot, r result, err error) {
-	if c.reader != nil {
-		f.unuseReader(c.reader)
-	}
+	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.committing, f.frozen, f.frozenAttr, f.completing, f.unnoted = false, 0, false, nil, nil
@@ -198,6 +207,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	e.aclKnown = f.aclKnown && f.tagsKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
+	f.s.removals.hold(f.key, false)
 	f.s.mu.Unlock()
 	if replaced {
 		f.s.forgetRemoval(f.key)
@@ -256,6 +266,7 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	f.aclKnown, f.tagsKnown = c.aclKnown, c.tagsKnown
 	f.dirtyAttr = f.dirtyAttr || r.keptAttr
 	f.sweepStagingLocked()
+	f.pruneSourcesLocked()
 }
 
 // cleanLocked makes the whole file a view of the base, staged where it is staged.
@@ -273,12 +284,15 @@ func (f *File) cleanLocked() {
 }
 
 // committed returns what an extent that the snapshot shared is after the commit: those of staging files
-// written since stay dirty.
+// written since stay dirty, and what was copied since stays to be copied.
 func committed(e extent.Extent, c *snapshot) extent.Extent {
 	if e.Kind == extent.Staged {
 		if _, shared := c.stage[e.Src]; shared {
 			e.Dirty = false
 		}
+		return e
+	}
+	if e.Kind == extent.Remote && e.Src > c.lastSource {
 		return e
 	}
 	return extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off}
@@ -312,6 +326,8 @@ func (c *snapshot) readPiece(p []byte, e extent.Extent) error {
 		return c.stage[e.Src].readAt(p, e.SrcOff)
 	case extent.Sent:
 		return errPunched(c.key)
+	case extent.Remote:
+		return readFull(c.ctx, c.readers[e.Src], p, e.SrcOff)
 	}
 	return readFull(c.ctx, c.reader, p, e.SrcOff)
 }

@@ -161,7 +161,7 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 	if s.copyRefused(c.base) {
 		return c.relayTo(ctx, key)
 	}
-	if c.base.Size > cos.MaxPutBytes {
+	if c.base.Size > s.copyLimit() {
 		return c.copyParts(ctx, key)
 	}
 	o := &cos.CopyOptions{ForbidOverwrite: c.forbids(key), Source: cos.Source{Key: c.src(), Conditions: cos.Conditions{IfMatch: c.base.ETag}}}

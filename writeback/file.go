@@ -33,6 +33,9 @@ type File struct {
 	sealedEnd int64  // and beyond this offset of the newest of them to nothing
 	frozen    uint32 // staging files up to this one belong to a commit under way; 0 = none
 
+	sources    map[uint32]*source // of Remote extents; nil if none
+	lastSource uint32             // number of the newest source ever
+
 	neverCommitted bool      // made here and not in COS yet
 	fresh          bool      // neverCommitted, and the key is the one created: commits forbid overwriting
 	shadows        bool      // neverCommitted, but an older object is at the key until our commit replaces it
@@ -230,7 +233,7 @@ func (f *File) truncateLocked(size int64) {
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
-	f.appendOnly = f.appendOnly && f.neverCommitted && !f.shadows && size == 0
+	f.appendOnly = f.appendOnly && f.neverCommitted && !f.committing && !f.shadows && size == 0
 	f.dirtyData = true
 	f.wrote = size != 0
 	if size == 0 && f.frozen == 0 {
@@ -277,6 +280,7 @@ func (f *File) dropIfIdle() {
 		f.seedCacheLocked()
 		f.dropStagingLocked()
 		f.closeReaderLocked()
+		f.forgetSourcesLocked()
 	}
 }
 
@@ -409,16 +413,22 @@ func (f *File) unuseReader(r *baseReader) {
 	}
 }
 
-// closeReaderLocked ends the present reader; those who use it finish first.
+// closeReaderLocked ends the present readers; those who use them finish first.
 func (f *File) closeReaderLocked() {
+	f.closeSourcesLocked()
 	if f.reader == nil {
 		return
 	}
-	f.reader.closed = true
-	if f.reader.users == 0 {
-		f.reader.Close()
-	}
+	f.reader.closeLocked()
 	f.reader = nil
+}
+
+// closeLocked ends the reader after its last user. The caller holds File.mu.
+func (r *baseReader) closeLocked() {
+	r.closed = true
+	if r.users == 0 {
+		r.Close()
+	}
 }
 
 // isGone reports whether err says that a version is not there any more.

@@ -187,3 +187,89 @@ func TestRenamedDirectoryKeepsItsMode(t *testing.T) {
 		t.Errorf("mode %o after %+v", m, s.Recovered())
 	}
 }
+
+// TestDeletedFileStaysWhereItWas renames the directory of a file that was deleted while it is open, and kills the
+// Store when the journal knows both: the file does not come back under the new name.
+func TestDeletedFileStaysWhereItWas(t *testing.T) {
+	r := newRig(t)
+	r.put("a/kept", []byte("x"))
+	r.put("a/gone", []byte("x"))
+	var held *Handle
+	s := r.killedAt(fpTreeRecorded, 1, func(s *Store) {
+		h := r.open(s, "a/gone", false)
+		r.must(s.Remove(h.f))
+		r.must(s.RenameTree("a/", "b/"))
+		r.put("a/kept", []byte("x")) // as it was when the kill came
+		_, err := r.client.DeleteMany(t.Context(), []string{"b/kept"})
+		r.must(err)
+		held = h
+	})
+	if got := s.Recovered(); got.Renames != 1 || got.Removals != 1 {
+		t.Fatalf("recovered %+v", got)
+	}
+	r.wantObject("b/kept", []byte("x"))
+	for _, key := range []string{"a/gone", "b/gone"} {
+		if _, ok := r.object(key); ok {
+			t.Errorf("%s is there", key)
+		}
+	}
+	r.must(held.Close())
+}
+
+// TestClosedWhileItIsUnlinked closes the last handle of a file in the middle of its unlink: the object goes all
+// the same, and a new file of that name has nothing of it.
+func TestClosedWhileItIsUnlinked(t *testing.T) {
+	r := newRig(t)
+	r.put("k", []byte("old"))
+	var h *Handle
+	s := r.newStore(func(o *Options) {
+		o.Failpoint = func(name string) {
+			if name == fpRemoveRecorded {
+				r.must(h.Close())
+			}
+		}
+	})
+	h = r.open(s, "k", true)
+	f := h.f
+	r.must(s.Remove(f))
+	again := r.create(s, "k", true)
+	r.write(again, []byte("new"), 0)
+	r.must(again.Flush())
+	r.wantObject("k", []byte("new"))
+	r.must(s.Remove(again.f))
+	r.must(again.Close())
+	r.must(s.FlushRemovals(""))
+	if _, ok := r.object("k"); ok {
+		t.Error("the object is still there")
+	}
+}
+
+// TestReplacedWhileItIsAppended replaces what was appended while the service has no reply yet. The append was ours,
+// though its bytes are not here any more, and what replaces them does not follow it: in the Store that goes on, and
+// in one that finds the journal after a kill.
+func TestReplacedWhileItIsAppended(t *testing.T) {
+	for _, kill := range []bool{false, true} {
+		r := newRig(t)
+		s := r.newStore(background)
+		h := r.create(s, "k", true)
+		r.write(h, []byte("one\n"), 0)
+		r.must(h.Flush())
+		lift := r.srv.AddRule(cosserver.Rule{Op: "AppendObject", When: cosserver.After, Action: cosserver.Stall})
+		done := make(chan error)
+		go func() { done <- s.Sync(t.Context(), "") }()
+		r.waitFor(func() bool { _, ok := r.object("k"); return ok })
+		r.must(h.Replace())
+		r.write(h, []byte("another"), 0)
+		r.must(h.Flush())
+		next := s
+		if kill {
+			next = r.killed(s, background)
+		}
+		lift()
+		r.must(<-done)
+		r.must(next.Sync(t.Context(), ""))
+		r.wantObject("k", []byte("another"))
+		r.must(s.Remove(h.f)) // or its close would meet the other Store's object
+		r.must(h.Close())
+	}
+}

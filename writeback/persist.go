@@ -123,6 +123,7 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 	if f.err != nil {
 		r.Err = f.err.Error()
 	}
+	r.Sources = f.sourceRecords()
 	for _, e := range f.ext.Extents() {
 		if e.Kind == extent.Staged && !e.Dirty { // the base has these bytes, safer than an unsynced file
 			e = extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off}
@@ -220,12 +221,20 @@ func (f *File) noteAttemptLocked() error {
 
 // attemptTo describes what publishing the snapshot by this plan makes.
 func (c *snapshot) attemptTo(kind planKind) (*journal.Attempt, error) {
-	a := &journal.Attempt{Size: c.size, At: c.f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage}
+	a := &journal.Attempt{Size: c.size, At: c.f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage,
+		Source: c.lastSource}
 	switch kind {
 	case planAttr:
 		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
-	case planPut:
-		crc, err := crcOf(c)
+	case planCopy:
+		v := c.wholeSource().v
+		a.CRC64, a.HasCRC64 = v.CRC64, v.HasCRC64
+	case planPut, planAppend:
+		from := int64(0)
+		if kind == planAppend {
+			from = c.base.Size
+		}
+		crc, err := crcOf(c, from)
 		if err != nil {
 			return nil, c.readError(err)
 		}
@@ -250,11 +259,11 @@ func (c *snapshot) noteParts(key string, o *cos.CompleteOptions) error {
 	return f.persistLocked()
 }
 
-// crcOf reads the whole snapshot.
-func crcOf(c *snapshot) (uint64, error) {
+// crcOf reads the snapshot from off on.
+func crcOf(c *snapshot, off int64) (uint64, error) {
 	var crc uint64
 	buf := make([]byte, min(c.size, 1<<20))
-	for off := int64(0); off < c.size; {
+	for off < c.size {
 		n, err := c.ReadAt(buf[:min(int64(len(buf)), c.size-off)], off)
 		if err != nil && n == 0 {
 			return 0, err

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cosfuse/cos"
+	"cosfuse/writeback/extent"
 )
 
 // confirmedFor is how long a version counts as current after the service said so: within it a commit
@@ -38,18 +39,25 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 		s.dropEarly(ctx, c.early)
 		c.early = nil
 	}
+	return c.publishPlan(ctx, plan)
+}
+
+// publishPlan carries out the plan.
+func (c *snapshot) publishPlan(ctx context.Context, plan planKind) (result, error) {
 	switch plan {
 	case planAttr:
 		if c.behind != "" {
 			return c.publishMove(ctx)
 		}
 		return c.publishAttr(ctx)
+	case planCopy:
+		return c.publishCopy(ctx, c.wholeSource())
 	case planAppend:
 		return c.publishAppend(ctx)
 	case planPut:
 		return c.publishPut(ctx)
 	}
-	return c.publishMultipart(ctx, !s.copyRefused(c.base))
+	return c.publishMultipart(ctx, true)
 }
 
 // stored returns the headers that carry the attributes, and the attributes as they will be read back.
@@ -219,8 +227,7 @@ func (c *snapshot) moveTail(ctx context.Context, cause error) error {
 
 // publishMultipart uploads what the service does not have and lets it copy what it has.
 func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, error) {
-	copies = copies && !c.base.Absent()
-	if !copies && c.baseBytes() > c.f.s.RelayLimit {
+	if (!copies || c.f.s.copyRefused(c.base)) && c.bytesOf(extent.Base) > c.f.s.RelayLimit {
 		return result{}, ErrRelayLimit
 	}
 	parts := c.parts(copies)
@@ -243,6 +250,9 @@ func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, e
 	}
 	if errors.Is(err, cos.ErrInvalidState) && copies {
 		c.f.s.refuseCopy(c.base)
+		for _, g := range c.sources {
+			c.f.s.refuseCopy(g.v)
+		}
 		return c.publishMultipart(ctx, false)
 	}
 	if err != nil {
@@ -330,9 +340,15 @@ func (c *snapshot) sendPart(ctx context.Context, key, id string, p plannedPart) 
 		}
 		return done, err
 	}
-	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: cos.Source{
-		Key: c.src(), Conditions: cos.Conditions{IfMatch: c.base.ETag}}})
-	if errors.Is(err, cos.ErrPrecondition) || errors.Is(err, cos.ErrNotFound) {
+	from := p.from
+	if from == nil {
+		from = &source{key: c.src(), v: c.base}
+	}
+	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: from.wire()})
+	switch {
+	case p.from != nil && err != nil:
+		return cos.Part{}, from.copyError(err)
+	case errors.Is(err, cos.ErrPrecondition) || errors.Is(err, cos.ErrNotFound):
 		return cos.Part{}, fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	if err != nil {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cosfuse/writeback/extent"
 	"cosfuse/writeback/journal"
@@ -77,6 +79,9 @@ func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) 
 	}
 	var err error
 	if f.ext, err = extentsOf(r.Extents); err != nil {
+		return nil, err
+	}
+	if err := f.restoreSources(r.Sources); err != nil {
 		return nil, err
 	}
 	if err := f.reopenStaging(deltas); err != nil {
@@ -186,31 +191,46 @@ func (s *Store) finish(st *journal.State) {
 		s.recovery.Uploads++
 		s.Failpoint(fpRecoverUpload)
 	}
-	for _, r := range st.Renames {
-		finish := func() error { return s.renameTree(r, true) }
-		if !isDirKey(r.Src) {
-			finish = func() error { return s.finishFileRename(r) }
-		}
-		if err := finish(); err != nil {
-			s.Logger.Error("a rename could not be completed; the next mount tries again", "key", r.Src, "err", err)
+	for _, u := range s.unfinished(st) {
+		if err := u.finish(); err != nil {
+			s.Logger.Error("what an earlier mount began could not be completed; the next tries again", "op", u.op, "key", u.key, "err", err)
 			continue
 		}
-		s.recovery.Renames++
-		s.Failpoint(fpRecoverRename)
-	}
-	for _, r := range st.Removals {
-		if err := s.finishRemoval(r); err != nil {
-			s.Logger.Error("a deletion could not be made; the next mount tries again", "key", r.Key, "err", err)
-			continue
-		}
-		s.recovery.Removals++
-		s.Failpoint(fpRecoverRemoval)
+		*u.count++
+		s.Failpoint(u.failpoint)
 	}
 	for _, f := range s.allFilesLocked() {
 		if !f.unlinked {
 			s.lazy.add(f)
 		}
 	}
+}
+
+// unfinished is a rename or a deletion that an earlier mount had begun.
+type unfinished struct {
+	op, key, failpoint string
+	since              time.Time
+	finish             func() error
+	count              *int
+}
+
+// unfinished returns the renames and deletions in the order in which they were begun: a directory takes along what
+// is in it, and must not bring back what was deleted before.
+func (s *Store) unfinished(st *journal.State) []unfinished {
+	var out []unfinished
+	for _, r := range st.Renames {
+		finish := func() error { return s.renameTree(r, true) }
+		if !isDirKey(r.Src) {
+			finish = func() error { return s.finishFileRename(r) }
+		}
+		out = append(out, unfinished{"rename", r.Src, fpRecoverRename, r.Since, finish, &s.recovery.Renames})
+	}
+	for _, r := range st.Removals {
+		finish := func() error { return s.finishRemoval(r) }
+		out = append(out, unfinished{"deletion", r.Key, fpRecoverRemoval, r.Since, finish, &s.recovery.Removals})
+	}
+	slices.SortStableFunc(out, func(a, b unfinished) int { return a.since.Compare(b.since) })
+	return out
 }
 
 // finishRemoval deletes what r means, and nothing that came after it.

@@ -18,16 +18,15 @@ import (
 func (s *Store) Rename(f *File, dst string, replaces bool) error {
 	for {
 		src := f.Stat().Key
-		t := s.turns.enter(append(f.keys(), dst), nil)
-		if err := t.wait(s.ctx); err != nil {
-			return ErrClosed
+		t, err := s.enterToChange(append(f.keys(), dst), nil)
+		if err != nil {
+			return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 		}
 		if f.Stat().Key != src {
 			t.done()
 			continue
 		}
-		err := s.late.wait(s.ctx, []string{src, dst}, nil)
-		if err == nil {
+		if err = s.late.wait(s.ctx, []string{src, dst}, nil); err == nil {
 			err = s.renameInTurn(f, src, dst, replaces)
 		}
 		t.done()
@@ -152,9 +151,7 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 
 // unfreeze ends a freeze that published no bytes: dirty ones stay dirty. sent says that attributes went.
 func (f *File) unfreeze(c *snapshot, sent bool) {
-	if c.reader != nil {
-		f.unuseReader(c.reader)
-	}
+	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.committing, f.frozen = false, 0
@@ -233,9 +230,9 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	if err := errors.Join(s.removals.flush(src), s.removals.flush(dst)); err != nil {
 		return fmt.Errorf("rename %q: %w", src, err)
 	}
-	t := s.turns.enter(nil, []string{src, dst})
-	if err := t.wait(s.ctx); err != nil {
-		return ErrClosed
+	t, err := s.enterToChange(nil, []string{src, dst})
+	if err != nil {
+		return fmt.Errorf("rename %q: %w", src, err)
 	}
 	defer t.done()
 	if err := s.late.wait(s.ctx, nil, []string{src, dst}); err != nil {

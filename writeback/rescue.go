@@ -159,7 +159,7 @@ func (s *Store) Retry(ctx context.Context, ino uint64) (Replaced, error) {
 
 // overwrite commits a parked file over what is in COS now.
 func (f *File) overwrite() (Replaced, error) {
-	t, err := f.enter()
+	t, err := f.enterToChange()
 	if err != nil {
 		return Replaced{}, err
 	}
@@ -248,9 +248,7 @@ func (f *File) freezeOver(now Version) (*snapshot, error) {
 // thawOver ends what freezeOver began: the file is forgotten, or stays parked, with its attributes alone
 // if they are all that is left to do.
 func (f *File) thawOver(c *snapshot, r result, err error) error {
-	if c.reader != nil {
-		f.unuseReader(c.reader)
-	}
+	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.committing, f.frozen, f.frozenAttr, f.unnoted = false, 0, false, nil
@@ -269,6 +267,7 @@ func (f *File) thawOver(c *snapshot, r result, err error) error {
 	e.aclKnown = c.aclKnown && c.tagsKnown
 	replaced := e.doomed != nil // what was to be deleted is replaced
 	e.doomed = nil
+	s.removals.hold(f.key, false)
 	s.mu.Unlock()
 	if replaced {
 		s.forgetRemoval(f.key)
@@ -304,6 +303,7 @@ func (f *File) dropParkedLocked() error {
 	}
 	f.s.mu.Unlock()
 	f.closeReaderLocked()
+	f.forgetSourcesLocked()
 	f.dropStagingLocked()
 	return nil
 }

@@ -38,7 +38,14 @@ type rig struct {
 // newRig starts an empty bucket and one Store.
 func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
-	srv, err := cosserver.Open(cosserver.Options{Dir: t.TempDir(), NoSync: true, Anonymous: true})
+	return newRigOn(t, cosserver.Options{}, change...)
+}
+
+// newRigOn is newRig on a server with options.
+func newRigOn(t *testing.T, so cosserver.Options, change ...func(*Options)) *rig {
+	t.Helper()
+	so.Dir, so.NoSync, so.Anonymous = t.TempDir(), true, true
+	srv, err := cosserver.Open(so)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package writeback
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,18 +68,7 @@ func (f *File) isAttempt(ctx context.Context, a journal.Attempt, v Version) (boo
 	if err = errors.Join(err, r.Close()); err != nil {
 		return false, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	want := make([]byte, a.Size-a.From)
-	for _, e := range f.ext.Pieces(a.From, a.Size) {
-		if e.Kind != extent.Staged {
-			return false, nil
-		}
-		if err := f.stage[e.Src].readAt(want[e.Off-a.From:e.End-a.From], e.SrcOff); err != nil {
-			return false, err
-		}
-	}
-	return bytes.Equal(got, want), nil
+	return a.HasCRC64 && a.CRC64 == cos.CRC64Update(0, got), nil
 }
 
 // resolveAttempt ends the attempt: v is what it made, or nil if it was not applied.
@@ -101,7 +89,7 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	dirty := false
 	for _, e := range f.ext.Pieces(0, f.size) {
 		switch {
-		case e.Kind == extent.Staged && e.Src > a.Stage:
+		case e.Kind == extent.Staged && e.Src > a.Stage, e.Kind == extent.Remote && e.Src > a.Source:
 			if e.Off >= a.Size {
 				e.Off, e.End = e.Off+shift, e.End+shift
 			}
@@ -125,6 +113,7 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	f.dirtyAttr = f.dirtyAttr && !sameAttr(f.attr, attr)
 	f.closeReaderLocked()
 	f.sweepStagingLocked()
+	f.pruneSourcesLocked()
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, *v, f.attr)
 	f.s.mu.Unlock()

@@ -40,12 +40,17 @@ type Options struct {
 	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
+	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
 	ClaimAtOpen        bool          // Claim makes the object of an exclusive creation at once, instead of the first commit
 	IgnoreACL          bool          // do not ask for the ACL and tags of an object that is replaced or copied: it then gets the bucket's, and none
 
 	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
 	// block and must not call the Store. nil = nobody cares.
 	Changed func(key string)
+
+	// Made is told of each version that this Store made and that is still there, when the Store stops keeping
+	// it: a while later, or in Close. It must not block and must not call the Store. nil = nobody cares.
+	Made func(key string, at time.Time, v Version, a Attr)
 
 	// Failpoint is called with the name of each step that changes what a crash would leave; see failpoint.go.
 	// Tests end the process in it. nil = not called.
@@ -62,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Changed == nil {
 		o.Changed = func(string) {}
+	}
+	if o.Made == nil {
+		o.Made = func(string, time.Time, Version, Attr) {}
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
@@ -87,6 +95,7 @@ type Store struct {
 	late     late
 	pace     pacer
 	budget   budget
+	copies   copies
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
 
@@ -165,6 +174,7 @@ func (s *Store) Close(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
 	err := errors.Join(s.Sync(ctx, ""), s.deleteAllDoomed())
+	s.tellMade()
 	s.mu.Lock()
 	s.closed = true
 	files := s.allFilesLocked()

@@ -108,7 +108,7 @@ func leftCache(ctx context.Context, cacheDir string, o *cacheCommandOptions) (r 
 	const unbounded = 1 << 50 // nothing is written, and nothing goes by itself
 	b, err := cache.NewBlocks(ctx, cache.BlocksOptions{MemoryBytes: 16 << 20, Disk: &cache.DiskOptions{Dir: dir, MaxBytes: unbounded}})
 	if err != nil {
-		return r, explainBlocks(err)
+		return r, explainKept(err, blocksName)
 	}
 	defer b.Close()
 	if o.trims {

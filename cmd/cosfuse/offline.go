@@ -138,6 +138,9 @@ func (c *cli) optionsOf(cacheDir, credentials string) (*mountOptions, error) {
 	if a.Local != "" {
 		set["region"], set["credentials"] = "", ""
 	}
+	if credentials == "" {
+		set["role"], set["role-endpoint"] = a.Role, a.RoleEndpoint
+	}
 	if a.Anonymous && credentials == "" {
 		set["anonymous"] = "true"
 	}

@@ -127,11 +127,29 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// TestInodeNumbersAreSmall keeps numbers out of the range that programs with signed numbers print as negative.
-func TestInodeNumbersAreSmall(t *testing.T) {
+// TestInodeNumbers keeps numbers out of the range that programs with signed numbers print as negative, and
+// one to each file, whatever is done to it.
+func TestInodeNumbers(t *testing.T) {
 	v := mounttest.New(t, mounttest.Options{})
-	write(t, v.Path("f"), nil)
-	if got := stat(t, v.Path("f")).Ino; got < 2 || got > 1000 {
-		t.Errorf("the first inode number is %d", got)
+	path := v.Path("f")
+	write(t, path, []byte("x"))
+	first := stat(t, path).Ino
+	if first < 2 || first > 1000 {
+		t.Errorf("the first inode number is %d", first)
+	}
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"chmod", func() error { return os.Chmod(path, 0o600) }},
+		{"chown", func() error { return os.Chown(path, 5, 5) }},
+		{"utimensat", func() error { return os.Chtimes(path, time.Time{}, time.Unix(1, 0)) }},
+		{"truncate", func() error { return os.Truncate(path, 0) }},
+	}
+	for _, s := range steps {
+		must(t, s.do())
+		if got := stat(t, path).Ino; got != first {
+			t.Errorf("after %s the inode number is %d, was %d", s.name, got, first)
+		}
 	}
 }

@@ -32,6 +32,13 @@ type Extent struct {
 	SrcOff int64  `json:"p"`
 }
 
+// Source is a version of another object that extents of kind remote refer to by ID.
+type Source struct {
+	ID      uint32  `json:"id"`
+	Key     string  `json:"key"`
+	Version Version `json:"version"`
+}
+
 // Inode is a file, directory or symlink that is not in COS as it is here. Attr is the attributes as
 // package writeback encodes them.
 type Inode struct {
@@ -40,6 +47,7 @@ type Inode struct {
 	Base    Version  `json:"base"`
 	Size    int64    `json:"size"`
 	Extents []Extent `json:"extents,omitempty"`
+	Sources []Source `json:"sources,omitempty"`
 	Attr    []byte   `json:"attr,omitempty"`
 
 	NeverCommitted bool `json:"never_committed,omitempty"`
@@ -68,12 +76,13 @@ type Inode struct {
 // Attempt is a commit whose outcome nobody knows yet.
 type Attempt struct {
 	At       time.Time `json:"at"`
-	Size     int64     `json:"size"` // of the object it makes
-	CRC64    uint64    `json:"crc64,omitempty"`
+	Size     int64     `json:"size"`            // of the object it makes
+	CRC64    uint64    `json:"crc64,omitempty"` // of it, or of what was appended
 	HasCRC64 bool      `json:"has_crc64,omitempty"`
 	Append   bool      `json:"append,omitempty"` // bytes From to Size were appended
 	From     int64     `json:"from,omitempty"`
-	Stage    uint32    `json:"stage,omitempty"` // staging files up to this one were part of it
+	Stage    uint32    `json:"stage,omitempty"`  // staging files up to this one were part of it
+	Source   uint32    `json:"source,omitempty"` // and sources up to this one
 }
 
 // Delta is bytes of a staging file that were not synced there: replay writes them, in order.
