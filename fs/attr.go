@@ -55,6 +55,9 @@ func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
+	if err := n.awaitPages(ctx, true); err != nil {
+		return object{}, err
+	}
 	n.overlay(&o)
 	n.remember(o)
 	return o, nil

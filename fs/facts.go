@@ -164,7 +164,7 @@ func (fs *facts) learn(key string, info *cos.ObjectInfo, q query) fact {
 		f.settled = settled(info)
 		if l, ok := fs.m.o.Store.Local(key); ok && l.File != nil {
 			if l.File.Confirm(f.ver, f.attr); l.File.Stat().Handles > 0 {
-				l.File.Grow(f.ver, f.attr)
+				fs.m.grow(l.File, f.ver, f.attr)
 			}
 		}
 	}

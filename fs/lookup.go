@@ -47,6 +47,9 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 		return nil, err
 	}
 	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
+	if err := child.awaitPages(ctx, online); err != nil {
+		return nil, err
+	}
 	child.overlay(&o)
 	if o.old { // else it may only not have been looked for
 		child.setOldMarker(true)
