@@ -41,6 +41,7 @@ type Options struct {
 	UploadGrace        time.Duration // age of an upload without parts that may be another client's, before it is aborted; 0 = 1 h
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
 	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
+	Versioned          bool          // the bucket keeps versions: the service then overwrites what it was told not to, and is asked before
 	ClaimAtOpen        bool          // Claim makes the object of an exclusive creation at once, instead of the first commit
 	IgnoreACL          bool          // do not ask for the ACL and tags of an object that is replaced or copied: it then gets the bucket's, and none
 
