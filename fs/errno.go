@@ -69,6 +69,7 @@ var errnoTable = []struct {
 
 	{cache.ErrBadListing, syscall.EIO},
 	{cache.ErrBodyLength, syscall.EIO},
+	{cache.ErrLongListing, syscall.EIO},
 	{cache.ErrChecksum, syscall.EIO},
 	{cache.ErrDiskFormat, syscall.EIO},
 	{cache.ErrDiskLocked, syscall.EIO},

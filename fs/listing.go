@@ -142,7 +142,8 @@ func (m *Mount) fetchPage(ctx context.Context, prefix, marker string) (*cache.Pa
 // asked for one by one, so that who looks at a few names of a large directory does not list it, and who
 // looks at all of them does.
 func (m *Mount) worthListing(dir *node, q *question) int {
-	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted
+	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted ||
+		q.sub != nil && m.o.Store.RemovedBelow(q.key+"/", q.listing.Started)
 	if lagging || q.listing != nil && young(q.now, q.listing.Started, m.o.NegativeTTL) {
 		return 0
 	}
@@ -159,7 +160,7 @@ func (m *Mount) worthListing(dir *node, q *question) int {
 	switch {
 	case n > 0 && n&(n-1) == 0: // tries that fail cost less than the questions before them
 		return n
-	case n == 0 && (m.o.Attrs.has(q.key) || m.o.Attrs.has(q.key+"/")):
+	case n == 0 && (m.plainly() || m.o.Attrs.has(q.key) || m.o.Attrs.has(q.key+"/")):
 		return 1
 	}
 	return 0

@@ -31,7 +31,8 @@ type Mount struct {
 	dirs   *cache.Dirs
 	born   *cache.Table[*cache.Listing] // empty listings of directories that were made here
 
-	counts *cache.Table[count] // by directory: of the last listing that proves absence
+	windows *windows
+	counts  *cache.Table[count] // by directory: of the last listing that proves absence
 
 	hiddenOnce sync.Once
 	scouts     chan struct{}  // one slot for each directory that is listed ahead
@@ -68,10 +69,12 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	m.root = &node{m: m}
 	m.facts = newFacts(m)
-	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
-	m.counts = cache.NewTable[count](maxPrefixes, o.Now)
+	m.born = cache.NewTable[*cache.Listing](o.maxSmall(), o.Now)
+	m.counts = cache.NewTable[count](o.maxSmall(), o.Now)
+	m.windows = newWindows(m)
 	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
-		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
+		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), // 0 would be a default
+		MaxEntries: o.maxEntries(), Now: o.Now,
 	}, m.fetchPage)
 	return m
 }

@@ -63,7 +63,7 @@ func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errn
 // Setxattr sets a user.* attribute. Names and values of all share the object's 2 KB of metadata with
 // mode, owner and times: what does not fit is ENOSPC.
 func (n *node) Setxattr(ctx context.Context, attr string, data []byte, flags uint32) syscall.Errno {
-	if !strings.HasPrefix(attr, userPrefix) || attr == userPrefix {
+	if !strings.HasPrefix(attr, userPrefix) || attr == userPrefix || n.m.plainly() {
 		return syscall.EOPNOTSUPP
 	}
 	value := slices.Clone(data) // data is the kernel's buffer
@@ -98,6 +98,9 @@ func (n *node) Removexattr(ctx context.Context, attr string) syscall.Errno {
 func (n *node) changeXattrs(ctx context.Context, op string, change func(map[string][]byte) error) syscall.Errno {
 	ctx, done := patient(ctx)
 	defer done()
+	if err := n.m.renewMarker(ctx, n); err != nil {
+		return n.m.fail(op, n.label(), err)
+	}
 	f, err := n.m.acquire(ctx, n)
 	if err != nil {
 		return n.m.fail(op, n.label(), err)

@@ -89,10 +89,7 @@ func (f *File) beginEarlyLocked() *early {
 		}
 		h, err := e.attr.encode(e.key, false) // a time that a write implied is not stored: there are writes to come
 		if err == nil {
-			e.id, err = s.Client.InitiateMultipart(s.ctx, e.key, &cos.InitiateOptions{Headers: h})
-		}
-		if err == nil {
-			err = s.recordUpload(e.key, e.id, f.ino)
+			e.id, err = s.initiate(s.ctx, e.key, f.ino, h)
 		}
 		e.err = err
 	})
@@ -102,7 +99,7 @@ func (f *File) beginEarlyLocked() *early {
 // learnForEarly asks what HEAD does not tell of an object that the upload will replace.
 func (f *File) learnForEarly(e *early) error {
 	f.mu.Lock()
-	c := &snapshot{f: f, key: e.key, base: f.base, attr: e.attr, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown}
+	c := &snapshot{f: f, key: e.key, behind: f.behind, base: f.base, attr: e.attr, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown}
 	f.mu.Unlock()
 	if err := c.learnUntold(f.s.ctx); err != nil {
 		return err

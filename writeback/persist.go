@@ -119,7 +119,7 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 	r := journal.Inode{Ino: f.ino, Key: f.key, Base: versionRecord(f.base), Size: f.size, Attr: attr,
 		NeverCommitted: f.neverCommitted, Fresh: f.fresh, Shadows: f.shadows, ShadowsAt: f.shadowsAt, Excl: f.create.Excl, Trunc: f.create.Trunc,
 		DirtyData: f.dirtyData, DirtyAttr: f.dirtyAttr || f.frozenAttr, AppendOnly: f.appendOnly && (!f.committing || f.frozenAppend),
-		MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
+		Behind: f.behind, MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
 	if f.err != nil {
 		r.Err = f.err.Error()
 	}
@@ -226,6 +226,9 @@ func (c *snapshot) attemptTo(kind planKind) (*journal.Attempt, error) {
 	switch kind {
 	case planAttr:
 		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
+	case planCopy:
+		v := c.wholeSource().v
+		a.CRC64, a.HasCRC64 = v.CRC64, v.HasCRC64
 	case planPut, planAppend:
 		from := int64(0)
 		if kind == planAppend {
@@ -271,13 +274,6 @@ func crcOf(c *snapshot, off int64) (uint64, error) {
 	return crc, nil
 }
 
-// recordUpload notes a multipart upload before any part is sent, so that it is never left behind.
-func (s *Store) recordUpload(key, id string, ino uint64) error {
-	b := s.journal.Begin()
-	b.PutUpload(journal.Upload{Key: key, UploadID: id, Ino: ino, Since: s.now()})
-	return b.Commit(journal.Sync)
-}
-
 // forgetUpload notes that the upload is complete or aborted.
 func (s *Store) forgetUpload(id string) {
 	b := s.journal.Begin()
@@ -285,6 +281,7 @@ func (s *Store) forgetUpload(id string) {
 	if err := b.Commit(journal.NoSync); err != nil {
 		s.Logger.Error("journal: a finished upload stays recorded", "upload_id", id, "err", err)
 	}
+	s.orphans.know(id, false)
 }
 
 // shadowLocked notes that f is to replace what is at its key now.

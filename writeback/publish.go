@@ -46,6 +46,9 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 func (c *snapshot) publishPlan(ctx context.Context, plan planKind) (result, error) {
 	switch plan {
 	case planAttr:
+		if c.behind != "" {
+			return c.publishMove(ctx)
+		}
 		return c.publishAttr(ctx)
 	case planCopy:
 		return c.publishCopy(ctx, c.wholeSource())
@@ -124,7 +127,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 	if !c.derived() || c.f.s.now().Sub(c.base.Confirmed) < confirmedFor {
 		return nil
 	}
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound):
 		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
@@ -139,7 +142,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 // checkRecovered makes sure that nobody wrote while this change lay in the journal of a mount that was
 // gone, whether it is derived from what they replaced or not: it is older than theirs.
 func (c *snapshot) checkRecovered(ctx context.Context) error {
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound) && c.base.Absent():
 		return nil
@@ -261,16 +264,11 @@ func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, e
 // upload runs one multipart upload to key. A failed one is aborted.
 func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, h cos.Headers, forbid bool) (*cos.PutResult, error) {
 	cl := c.f.s.Client
-	id, err := cl.InitiateMultipart(ctx, key, &cos.InitiateOptions{Headers: h})
+	id, err := c.f.s.initiate(ctx, key, c.f.ino, h)
 	if err != nil {
 		return nil, err
 	}
-	c.f.s.Failpoint(fpUploadInitiated)
-	done, err := []cos.Part(nil), c.f.s.recordUpload(key, id, c.f.ino)
-	c.f.s.Failpoint(fpUploadRecorded)
-	if err == nil {
-		done, err = c.sendParts(ctx, key, id, parts, nil)
-	}
+	done, err := c.sendParts(ctx, key, id, parts, nil)
 	c.f.s.Failpoint(fpUploadSent)
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}
@@ -339,7 +337,7 @@ func (c *snapshot) sendPart(ctx context.Context, key, id string, p plannedPart) 
 	}
 	from := p.from
 	if from == nil {
-		from = &source{key: c.key, v: c.base}
+		from = &source{key: c.src(), v: c.base}
 	}
 	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: from.wire()})
 	switch {

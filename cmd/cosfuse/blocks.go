@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"cosfuse/cache"
 	"cosfuse/cos"
+	"cosfuse/fs"
 )
 
 // Directories in a cache directory where what was read is kept: the bytes of objects, and their attributes.
@@ -26,7 +28,7 @@ const fetches = 32
 // blocksOptions are those of the mount's block cache.
 func (o *mountOptions) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 	b := cache.BlocksOptions{
-		MemoryBytes: int64(o.memory),
+		MemoryBytes: o.blocksMemory(),
 		Connections: fetches,
 		Resume:      brokeOff,
 		Checksum:    &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
@@ -41,13 +43,18 @@ func (o *mountOptions) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 
 // openNotes opens what is kept of attributes: up to an eighth of what may be kept altogether.
 func (o *mountOptions) openNotes(log *slog.Logger) (*cache.Notes, error) {
-	if o.diskCache <= 0 {
+	if o.diskCache <= 0 || o.stat == statSource(fs.FromListings) {
 		return nil, nil
 	}
 	return cache.OpenNotes(cache.NotesOptions{
 		Dir: filepath.Join(o.cacheDir, notesName), MaxBytes: min(max(int64(o.diskCache)/8, 1), maxNotes),
 		MinFreeBytes: int64(o.diskFree), Logger: log,
 	})
+}
+
+// dropKept deletes what mounts keep of what they read. None may be using it.
+func (o *mountOptions) dropKept() error {
+	return errors.Join(os.RemoveAll(filepath.Join(o.cacheDir, blocksName)), os.RemoveAll(filepath.Join(o.cacheDir, notesName)))
 }
 
 // brokeOff is true of a download that ended early and may be continued where it did: what the service

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"cosfuse/cache"
@@ -38,7 +37,7 @@ type bucketVolume struct {
 	client *cos.Client
 	server *localServer // nil for a real service
 	path   string
-	reads  string // directory of what was read, to be deleted at the end; "" to be kept
+	drop   func() error // deletes what was kept of what was read; nil: it stays
 }
 
 // openVolume is the opener of the command.
@@ -70,6 +69,9 @@ func openVolume(ctx, life context.Context, o *mountOptions, log *slog.Logger, sa
 	}
 	if line := recovered(v.store.Recovered()); line != "" {
 		say(line)
+	}
+	if o.stat == statSource(fs.FromListings) {
+		say("stat=list: modes, owners, times and links that objects carry are not shown; what is set is stored, and does not show either")
 	}
 	if o.consistent != consistency(fs.CloseToOpen) {
 		say(o.consistency())
@@ -112,10 +114,10 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 // mount puts the store and the file system on the client.
 func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
 	if o.dropReads {
-		v.reads = filepath.Join(o.cacheDir, blocksName)
-		if err := os.RemoveAll(v.reads); err != nil {
+		if err := o.dropKept(); err != nil {
 			return machineError("use another --cache-dir", "delete what was read: %w", err)
 		}
+		v.drop = o.dropKept
 	}
 	blocks, err := cache.NewBlocks(life, o.blocksOptions(log))
 	if err != nil {
@@ -137,10 +139,10 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs, MemoryBytes: o.namesMemory(),
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
-		Consistency: fs.Consistency(o.consistent),
-		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.fsName(), Shown: o.shown(), MountFlags: o.mountFlags,
+		Consistency: fs.Consistency(o.consistent), Attributes: fs.AttributeSource(o.stat),
+		ReadOnly: o.readOnly, AllowOther: o.allowOther, FsName: o.fsName(), Shown: o.shown(), MountFlags: o.mountFlags,
 		Fusermount: os.Getuid() != 0, Logger: log,
 	})
 	if errors.Is(err, os.ErrPermission) {
@@ -234,11 +236,11 @@ func (v *bucketVolume) release(ctx context.Context) error {
 	}
 	if v.blocks != nil {
 		v.blocks.Close()
-		if v.reads != "" {
-			_ = os.RemoveAll(v.reads) // else the next mount does it
-		}
 	}
 	v.notes.Close()
+	if v.drop != nil {
+		_ = v.drop() // else the next mount does it
+	}
 	if v.client != nil {
 		errs = append(errs, v.client.Close())
 	}

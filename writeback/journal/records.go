@@ -61,6 +61,9 @@ type Inode struct {
 	MtimeSet       bool `json:"mtime_set,omitempty"`
 	ACLKnown       bool `json:"acl_known,omitempty"`
 
+	// Behind is the key of the object Base, which the rename of a directory could not move to Key; "" = Key.
+	Behind string `json:"behind,omitempty"`
+
 	Attempt  *Attempt  `json:"attempt,omitempty"`  // a commit that was sent and may have been applied
 	Conflict bool      `json:"conflict,omitempty"` // another writer was first: kept for the user to decide
 	Since    time.Time `json:"since"`              // when it became dirty
@@ -132,6 +135,14 @@ type TreeRename struct {
 	Replaced uint64 `json:"replaced,omitzero"` // inode that loses the name Dst to it
 }
 
+// Intent is a multipart upload that was asked for and whose ID was never learned: it began between Since and Until.
+type Intent struct {
+	ID    uint64    `json:"id"`
+	Key   string    `json:"key"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // zero: the process died then
+}
+
 // State is all that a journal holds.
 type State struct {
 	Inodes   []Inode
@@ -139,9 +150,10 @@ type State struct {
 	Uploads  []Upload
 	Removals []Removal
 	Renames  []TreeRename
+	Intents  []Intent
 }
 
 // Empty reports whether there is nothing to recover.
 func (s *State) Empty() bool {
-	return len(s.Inodes)+len(s.Deltas)+len(s.Uploads)+len(s.Removals)+len(s.Renames) == 0
+	return len(s.Inodes)+len(s.Deltas)+len(s.Uploads)+len(s.Removals)+len(s.Renames)+len(s.Intents) == 0
 }
