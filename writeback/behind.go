@@ -86,17 +86,17 @@ func (s *Store) leaveBehind(key string, why error) (*File, error) {
 	return f, nil
 }
 
-// movedKeys are those of objects that are not left behind.
-func (s *Store) movedKeys(objects []cos.ListEntry) []string {
+// moved returns the objects that are not left behind.
+func (s *Store) moved(objects []cos.ListEntry) []cos.ListEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	keys := make([]string, 0, len(objects))
+	out := make([]cos.ListEntry, 0, len(objects))
 	for _, o := range objects {
 		if e := s.names.get(o.Key); e == nil || e.behind == nil {
-			keys = append(keys, o.Key)
+			out = append(out, o)
 		}
 	}
-	return keys
+	return out
 }
 
 // rejournalMovedLocked records the new name of a file. What was left behind has a record from now on.

@@ -273,7 +273,8 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		s.forgetRename(r.ID)
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
-	keys := s.movedKeys(objects)
+	moved := s.moved(objects)
+	keys := keysOf(moved)
 	s.Failpoint(fpTreeCopied)
 	failed, err := s.Client.DeleteMany(s.ctx, keys)
 	s.Failpoint(fpTreeDeleted)
@@ -291,7 +292,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		return nil
 	}
 	s.Logger.Warn("a renamed directory left old names behind; they are deleted later", "key", src, "len", len(failed), "err", err)
-	return s.deleteLater(r, objects, failed, err)
+	return s.deleteLater(r, moved, failed, err)
 }
 
 // refusedAll returns why none of keys was deleted, if the service said so.
@@ -305,8 +306,8 @@ func refusedAll(keys []string, failed []cos.DeleteError, err error) error {
 	return nil
 }
 
-// deleteLater queues the old names that a rename could not delete, or does not know whether it did, and forgets
-// the rename: to resume it would move what is made under the old name from now on. It needs the turn.
+// deleteLater queues the old names of objects, which a rename could not delete, or does not know whether it did, and
+// forgets the rename: to resume it would move what is made under the old name from now on. It needs the turn.
 func (s *Store) deleteLater(r journal.TreeRename, objects []cos.ListEntry, failed []cos.DeleteError, err error) error {
 	left := make(map[string]bool, len(failed))
 	for _, d := range failed {
@@ -330,6 +331,15 @@ func (s *Store) deleteLater(r journal.TreeRename, objects []cos.ListEntry, faile
 		s.removals.add(o.Key, Version{ETag: o.ETag, Size: o.Size, LastModified: o.LastModified})
 	}
 	return nil
+}
+
+// keysOf returns the keys of objects.
+func keysOf(objects []cos.ListEntry) []string {
+	keys := make([]string, len(objects))
+	for i, o := range objects {
+		keys[i] = o.Key
+	}
+	return keys
 }
 
 // forgetRename notes that a directory rename is complete or undone.
