@@ -63,6 +63,9 @@ func record(b *Batch, s State) {
 	for _, r := range s.Renames {
 		b.PutRename(r)
 	}
+	for _, r := range s.Intents {
+		b.PutIntent(r)
+	}
 }
 
 // TestRoundTrip writes every record, reads it after a reopening, and drops it.
@@ -83,6 +86,7 @@ func TestRoundTrip(t *testing.T) {
 	b = j.Begin()
 	b.DropInode(1)
 	b.DropUpload("u")
+	b.DropIntent(6)
 	b.DropRemoval("gone")
 	b.DropRename(4)
 	must(t, b.Commit(NoSync))
