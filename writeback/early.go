@@ -58,7 +58,7 @@ func (f *File) sendEarlyLocked(end int64) {
 // earlyWorthLocked reports whether the file is one that a commit would upload whole, in parts. If not, the
 // question is put again a part further on.
 func (f *File) earlyWorthLocked() bool {
-	c := &snapshot{f: f, base: f.base, size: f.size, appendOnly: f.appendOnly, never: f.neverCommitted,
+	c := &snapshot{f: f, base: f.base, attr: f.bornLocked(), size: f.size, appendOnly: f.appendOnly, never: f.neverCommitted,
 		shadows: f.shadows, mtimeSet: f.mtimeSet}
 	clean := func(e extent.Extent) bool { return e.Kind != extent.Staged || !e.Dirty }
 	if f.unlinked || f.committing || f.attempt != nil || f.s.Background || c.appends() || f.ext.Any(clean) {
@@ -80,7 +80,7 @@ func (f *File) wholeLocked(n int) bool {
 
 // beginEarlyLocked begins the upload in the background.
 func (f *File) beginEarlyLocked() *early {
-	e := &early{key: f.key, attr: f.attr, begun: make(chan struct{}), parts: make(map[int]*earlyPart),
+	e := &early{key: f.key, attr: f.bornLocked(), begun: make(chan struct{}), parts: make(map[int]*earlyPart),
 		tries: make(map[int]*earlyPart), next: 1}
 	f.early = e
 	s := f.s
@@ -112,7 +112,10 @@ func (f *File) learnForEarly(e *early) error {
 	takeUntold(&e.attr.Headers, c.attr.Headers)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	takeUntold(&f.attr.Headers, c.attr.Headers)
+	if !f.aclKnown { // else it was set meanwhile
+		takeACL(&f.attr.Headers, c.attr.Headers)
+	}
+	f.attr.Headers.Tagging = c.attr.Headers.Tagging
 	f.aclKnown, f.tagsKnown = f.aclKnown || c.aclKnown, f.tagsKnown || c.tagsKnown
 	return nil
 }
@@ -234,7 +237,7 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	if !c.mtimeSet {
 		a.Mtime = e.attr.Mtime // neither is stored
 	}
-	if c.mtimeSet || !sameAttr(a, e.attr) {
+	if c.mtimeSet || !sameAttr(c.key, a, e.attr) || !sameACL(a.Headers, e.attr.Headers) {
 		return result{v: c.version(r), attr: c.attr, keptAttr: true}, nil
 	}
 	return result{v: c.version(r), attr: e.stored()}, nil

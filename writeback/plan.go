@@ -62,7 +62,7 @@ func (c *snapshot) appends() bool {
 		return false
 	}
 	if c.base.Absent() {
-		return c.never && !c.shadows && !c.mtimeSet
+		return c.never && !c.shadows && !c.mtimeSet && appendableClass(c.attr.Headers)
 	}
 	return c.base.Appendable
 }

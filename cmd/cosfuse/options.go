@@ -43,6 +43,7 @@ type mountOptions struct {
 	metaTTL, negativeTTL           time.Duration
 	multipartThreshold             byteSize
 	threads                        int
+	objects                        objectOptions
 }
 
 // addFlags binds o to flags and sets the defaults. It is the one table of the mount's options: the
@@ -81,6 +82,8 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(&o.staging, "staging", "most bytes that uncommitted files may take in the cache directory: past them writers\nwait, then get ENOSPC; 0B is as many as its disk holds")
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
 
+	o.objects.addFlags(f)
+
 	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet, what was read, and the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
 	f.BoolVarP(&o.foreground, "foreground", "f", false, "stay in the foreground; Ctrl-C unmounts")
 	f.Var(&o.logLevel, "log-level", "debug, info, warn or error")
@@ -115,6 +118,9 @@ func (o *mountOptions) validate(target, mountpoint string, getenv func(string) s
 		return err
 	}
 	if err := o.validateNumbers(); err != nil {
+		return err
+	}
+	if err := o.objects.validate(); err != nil {
 		return err
 	}
 	o.mountpoint = mountpoint

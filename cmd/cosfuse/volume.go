@@ -89,7 +89,7 @@ func (o *mountOptions) consistency() string {
 
 // clientOptions are those of the mount's client. It reads the credentials.
 func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos.Options, error) {
-	opt := cos.Options{Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log}
+	opt := cos.Options{Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log, TrafficLimit: 8 * int64(o.objects.traffic)}
 	if o.local != "" {
 		return opt, nil // the server that is to be started brings the rest
 	}
@@ -113,6 +113,7 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		Client: v.client, Blocks: v.blocks, Dir: o.cacheDir, Prefix: o.prefix,
 		Defaults: defaults, Logger: log, Changed: changes.Add, Background: o.commit == commitBackground,
 		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads, StagingBytes: int64(o.staging),
+		NewObjects: o.objects.made,
 	})
 	if err != nil {
 		return explainJournal(err, o.cacheDir)
