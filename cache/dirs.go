@@ -208,6 +208,8 @@ type dirFlight struct {
 
 	waiters int
 	pages   [][]Entry
+	last    bool          // pages are all there are
+	marker  *Entry        // of the prefix itself, with the first page; nil if there is none
 	changed chan struct{} // closed and replaced with every page, closed for good at the end
 	ended   bool
 	listing *Listing // set at the end if err is nil
@@ -278,7 +280,7 @@ func (d *Dirs) fetch(ctx context.Context, f *dirFlight) (*Listing, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.publish(f, entries)
+		d.publish(f, b, entries, p.Next == "")
 		if p.Next == "" {
 			return b.finish(), nil
 		}
@@ -287,10 +289,14 @@ func (d *Dirs) fetch(ctx context.Context, f *dirFlight) (*Listing, error) {
 }
 
 // publish shows a page to the streams.
-func (d *Dirs) publish(f *dirFlight, entries []Entry) {
+func (d *Dirs) publish(f *dirFlight, b *listingBuilder, entries []Entry, last bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f.pages = append(f.pages, entries)
+	f.pages, f.last = append(f.pages, entries), last
+	if b.listing.HasMarker && f.marker == nil {
+		marker := b.listing.Marker
+		f.marker = &marker
+	}
 	close(f.changed)
 	f.changed = make(chan struct{})
 }

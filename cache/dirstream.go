@@ -106,6 +106,41 @@ func (s *ListingStream) result() (l *Listing, ended bool, changed <-chan struct{
 	return f.listing, f.ended, f.changed, f.err
 }
 
+// More reports whether pages follow those that Next has returned so far. After the first it does not block.
+func (s *ListingStream) More() bool {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	f := s.flight
+	return f != nil && (!f.last || s.next < len(f.pages))
+}
+
+// Marker returns the object whose key is the prefix, with an empty name, if there is one. It comes with the
+// first page.
+func (s *ListingStream) Marker() (e Entry, ok bool) {
+	if s.kept != nil {
+		return s.kept.Marker, s.kept.HasMarker
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.flight == nil || s.flight.marker == nil {
+		return Entry{}, false
+	}
+	return *s.flight.marker, true
+}
+
+// Started returns when the first page was asked for: what happened later may be missing.
+func (s *ListingStream) Started() time.Time {
+	if s.kept != nil {
+		return s.kept.Started
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.flight == nil {
+		return time.Time{}
+	}
+	return s.flight.started
+}
+
 // Close stops waiting. A listing that nobody else reads ends unfinished and is not kept.
 func (s *ListingStream) Close() {
 	s.d.mu.Lock()

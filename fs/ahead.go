@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -102,6 +103,9 @@ func (m *Mount) askAhead(dirKey string, e *cache.Entry, reading bool) bool {
 	}
 	if reading && m.readsWhole(e) && !m.o.Blocks.Has(objectID(key, e)) && m.prefetch(key, e) {
 		return true
+	}
+	if e.Dir && m.o.Attrs.has(key) && m.o.NegativeTTL >= scoutMinAge {
+		return m.scout(key, customs{}, 0) // a listing tells its marker's version, and more
 	}
 	return m.facts.headAhead(key)
 }
@@ -209,34 +213,35 @@ func (m *Mount) scout(key string, do customs, depth int) bool {
 	}
 	m.bg.Go(func() {
 		defer func() { <-m.scouts }()
-		if l, err := m.listEarly(key); err == nil { // else who wants the listing gets the error
+		if l, err := m.listEarly(m.ctx, key, scoutPages); err == nil { // else who wants the listing gets the error
+			m.prove(l)
 			m.explore(key, l, do, depth)
 		}
 	})
 	return true
 }
 
-// errTooLong says that a directory is too long to be listed before anybody wants it.
-var errTooLong = errors.New("too many pages to read ahead")
+// errTooLong says that a directory is too long to be listed for the sake of a few names.
+var errTooLong = errors.New("directory has too many pages")
 
-// listEarly is list for nobody yet.
-func (m *Mount) listEarly(key string) (*cache.Listing, error) {
-	s, err := m.dirs.Stream(m.ctx, key, m.o.NegativeTTL)
+// listEarly is list for a directory that may be too long for it: the error is errTooLong if it has more than so
+// many pages.
+func (m *Mount) listEarly(ctx context.Context, key string, pages int) (*cache.Listing, error) {
+	s, err := m.dirs.Stream(ctx, key, m.o.NegativeTTL)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	for range scoutPages {
-		_, err := s.Next(m.ctx)
-		if errors.Is(err, io.EOF) {
-			l, err := s.Listing(m.ctx)
+	for range pages {
+		if _, err := s.Next(ctx); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if !s.More() {
+			l, err := s.Listing(ctx)
 			if err == nil {
 				m.listed(key, l)
 			}
 			return l, err
-		}
-		if err != nil {
-			return nil, err
 		}
 	}
 	return nil, errTooLong

@@ -54,6 +54,7 @@ func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
+	n.overlay(&o)
 	n.remember(o)
 	return o, nil
 }
@@ -70,7 +71,7 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.peek(dirKey), m.o.Now()), true)
 }
 
-// Setattr changes size, mode, owner and mtime. Access times are accepted and not kept. It costs no
+// Setattr changes size, mode, owner and times. It costs no
 // request but for the size of a file that nobody has open, which is committed before it returns;
 // other attributes are sent a moment later, together.
 func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
@@ -84,6 +85,7 @@ func (n *node) Setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 		return n.m.fail("setattr", n.label(), err)
 	}
 	n.m.fillAttr(out, &o)
+	out.Ino = n.StableAttr().Ino // go-fuse fills it into every other answer, and the kernel believes this one
 	return 0
 }
 
@@ -110,7 +112,11 @@ func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 			return err
 		}
 	}
+	if _, set := in.GetMTime(); set {
+		n.dated()
+	}
 	n.m.facts.drop(f.Stat().Key)
+	n.redate()
 	return nil
 }
 
@@ -131,6 +137,7 @@ func attrChange(in *fuse.SetAttrIn) (change func(*writeback.Attr) error, some bo
 	uid, setUID := in.GetUID()
 	gid, setGID := in.GetGID()
 	mtime, setMtime := in.GetMTime()
+	atime, setAtime := in.GetATime()
 	change = func(a *writeback.Attr) error {
 		if setMode {
 			a.Mode = a.Mode&typeMask | mode&^uint32(typeMask)
@@ -144,9 +151,12 @@ func attrChange(in *fuse.SetAttrIn) (change func(*writeback.Attr) error, some bo
 		if setMtime {
 			a.Mtime = mtime
 		}
+		if setAtime {
+			a.Atime = atime
+		}
 		return nil
 	}
-	return change, setMode || setUID || setGID || setMtime
+	return change, setMode || setUID || setGID || setMtime || setAtime
 }
 
 // acquire returns the File of n for the caller to release: the one in use, or one that starts from

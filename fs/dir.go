@@ -217,7 +217,7 @@ func (m *Mount) listedType(key string, e *cache.Entry) uint32 {
 	if e.Size > maxTargetBytes {
 		return syscall.S_IFREG
 	}
-	if f, ok := m.facts.of(key, e); ok {
+	if f, ok := m.facts.recall(key, e); ok {
 		return f.attr.Mode
 	}
 	return 0

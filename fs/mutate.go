@@ -61,8 +61,9 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
-	m.sizes.Put(key, 0)
-	m.born.PutAt(key, &cache.Listing{Prefix: key, Started: proven}, proven)
+	l := &cache.Listing{Prefix: key, Started: proven}
+	m.prove(l)
+	m.born.PutAt(key, l, proven)
 }
 
 // Mkdir makes a directory. Its marker is sent a moment later, with the attributes that are usually
@@ -70,7 +71,7 @@ func (m *Mount) created(key string, proven time.Time) {
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
 	ctx, done := patient(ctx)
 	defer done()
-	child, f, err := n.make(ctx, name, syscall.S_IFDIR|mode&^uint32(typeMask), writeback.CreateMode{Excl: true}, out)
+	child, f, err := n.make(ctx, name, syscall.S_IFDIR|mode&^uint32(typeMask), 0, writeback.CreateMode{Excl: true}, out)
 	if err != nil {
 		return nil, n.m.fail("mkdir", n.label()+name, err)
 	}
@@ -78,19 +79,14 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 	return &child.Inode, 0
 }
 
-// Mknod makes an empty file, a FIFO or a socket. Devices are refused with EPERM: a number would have
-// no meaning on another machine.
-func (n *node) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
+// Mknod makes an empty file, a FIFO, a socket or a device. Nothing opens a device here: the mount has nodev.
+func (n *node) Mknod(ctx context.Context, name string, mode, dev uint32, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
 	ctx, done := patient(ctx)
 	defer done()
-	switch mode & typeMask {
-	case 0:
+	if mode&typeMask == 0 {
 		mode |= syscall.S_IFREG
-	case syscall.S_IFREG, syscall.S_IFIFO, syscall.S_IFSOCK:
-	default:
-		return nil, syscall.EPERM
 	}
-	child, f, err := n.make(ctx, name, mode, writeback.CreateMode{Excl: true}, out)
+	child, f, err := n.make(ctx, name, mode, dev, writeback.CreateMode{Excl: true}, out)
 	if err != nil {
 		return nil, n.m.fail("mknod", n.label()+name, err)
 	}
@@ -111,7 +107,7 @@ func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.Entry
 	if len(target) > maxTargetBytes {
 		return nil, syscall.ENAMETOOLONG
 	}
-	child, f, err := n.make(ctx, name, syscall.S_IFLNK|0o777, writeback.CreateMode{Excl: true}, out)
+	child, f, err := n.make(ctx, name, syscall.S_IFLNK|0o777, 0, writeback.CreateMode{Excl: true}, out)
 	if err != nil {
 		return nil, n.m.fail("symlink", n.label()+name, err)
 	}
@@ -250,6 +246,7 @@ func (n *node) remove(ctx context.Context, name string, rm func(child *node, key
 		return err
 	}
 	n.m.tree.detach(child)
+	n.touch()
 	dirKey, _ := splitKey(key)
 	return n.m.keepDirectory(ctx, dirKey)
 }
@@ -313,7 +310,7 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 func (m *Mount) forgetTree(key string) {
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
-	m.sizes.DropPrefix(key)
+	m.counts.DropPrefix(key)
 	m.facts.dropTree(key)
 }
 

@@ -3,6 +3,7 @@ package fs
 import (
 	"sync"
 	"syscall"
+	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 
@@ -27,7 +28,10 @@ type node struct {
 	scan   scan              // of a directory: how its names are being asked for
 	reads  scan              // of a directory: how its files are being read
 	lists  scan              // of a directory: how its directories are being listed
+	strays int               // of a directory: names asked for one by one since it was made known
 	target string            // of a symbolic link: as last read or made
+
+	touched time.Time // of a directory: when a name in it changed, unless its time was set since
 }
 
 // The interfaces of go-fuse that nodes implement. What is not here is refused by go-fuse, but for

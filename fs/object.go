@@ -35,7 +35,8 @@ func (o *object) mtime() time.Time {
 	return o.ver.LastModified
 }
 
-// fill writes stat(2)'s view of o. Access times are not kept: they follow mtime.
+// fill writes stat(2)'s view of o. A read does not change the access time: it is as it was set, or follows
+// mtime.
 func (o *object) fill(out *fuse.Attr) {
 	out.Mode = o.attr.Mode
 	out.Uid, out.Gid = o.attr.UID, o.attr.GID
@@ -49,18 +50,29 @@ func (o *object) fill(out *fuse.Attr) {
 	if o.gone {
 		out.Nlink = 0
 	}
+	if o.attr.IsDevice() {
+		out.Rdev = deviceNumber(o.attr.Major, o.attr.Minor)
+	}
 	out.Blocks = (out.Size + 511) / 512
 	mtime := o.mtime()
-	ctime := o.ctime
-	if ctime.IsZero() {
-		ctime = o.ver.LastModified
-	}
-	if ctime.IsZero() {
-		ctime = mtime
-	}
 	setTime(&out.Mtime, &out.Mtimensec, mtime)
-	setTime(&out.Atime, &out.Atimensec, mtime)
-	setTime(&out.Ctime, &out.Ctimensec, ctime)
+	atime := o.attr.Atime
+	if atime.IsZero() {
+		atime = mtime
+	}
+	setTime(&out.Atime, &out.Atimensec, atime)
+	setTime(&out.Ctime, &out.Ctimensec, o.changeTime())
+}
+
+// changeTime is when this mount changed the object, or else the service got the version.
+func (o *object) changeTime() time.Time {
+	switch {
+	case !o.ctime.IsZero():
+		return o.ctime
+	case !o.ver.LastModified.IsZero():
+		return o.ver.LastModified
+	}
+	return o.mtime()
 }
 
 // setTime writes t; the zero Time is the epoch.
@@ -86,9 +98,15 @@ func (m *Mount) timeouts(o *object) (entry, attr time.Duration) {
 	return entry, entry
 }
 
+// fillShown writes stat(2)'s view of o as the mount shows it.
+func (m *Mount) fillShown(out *fuse.Attr, o *object) {
+	o.fill(out)
+	m.o.Shown.apply(out, o.key == m.o.Prefix || o.key == "/")
+}
+
 // fillEntry writes the answer to a lookup.
 func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	entry, attr := m.timeouts(o)
 	out.SetEntryTimeout(entry)
 	out.SetAttrTimeout(attr)
@@ -96,7 +114,7 @@ func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
 
 // fillAttr writes the answer to a getattr or setattr.
 func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	_, attr := m.timeouts(o)
 	out.SetTimeout(attr)
 }

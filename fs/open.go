@@ -68,10 +68,12 @@ func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, m.trusted()) {
 		return nil
 	}
-	now, _, err := m.facts.head(ctx, st.Key)
+	now, asked, err := m.facts.head(ctx, st.Key)
 	switch {
 	case err != nil:
 		return err
+	case asked.Before(f.Stat().Base.Confirmed):
+		return nil // the answer is older than a commit of ours
 	case !now.found:
 		return syscall.ESTALE
 	case now.ver.Same(st.Base):
@@ -99,7 +101,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 
 func (n *node) create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*node, *handle, error) {
 	how := writeback.CreateMode{Excl: flags&syscall.O_EXCL != 0, Trunc: flags&syscall.O_TRUNC != 0}
-	child, f, err := n.make(ctx, name, syscall.S_IFREG|mode, how, out)
+	child, f, err := n.make(ctx, name, syscall.S_IFREG|mode, 0, how, out)
 	if errors.Is(err, syscall.EEXIST) && !how.Excl {
 		return n.createExisting(ctx, name, flags, out)
 	}
@@ -107,7 +109,24 @@ func (n *node) create(ctx context.Context, name string, flags, mode uint32, out 
 		return nil, nil, err
 	}
 	defer f.Release()
+	if err := f.Claim(); err != nil {
+		key := f.Stat().Key
+		n.m.abandon(child, f)
+		n.m.winner(ctx, key, err)
+		return nil, nil, err
+	}
 	return child, child.newHandle(f, flags), nil
+}
+
+// winner looks at what somebody else created first, so that the loser sees it at once: a listing from before
+// would hide it for a while.
+func (m *Mount) winner(ctx context.Context, key string, err error) {
+	if !errors.Is(err, writeback.ErrExists) {
+		return
+	}
+	if _, _, err := m.facts.head(ctx, key); err != nil {
+		m.fail("lookup", key, err)
+	}
 }
 
 // createExisting opens what somebody made since the kernel looked.
@@ -128,9 +147,9 @@ func (n *node) createExisting(ctx context.Context, name string, flags uint32, ou
 	return child, h, nil
 }
 
-// make creates the object of a new file, directory, link or special file called name, and its node.
-// The error is EEXIST if there is one already. The File is acquired.
-func (n *node) make(ctx context.Context, name string, mode uint32, how writeback.CreateMode, out *fuse.EntryOut) (*node, *writeback.File, error) {
+// make creates the object of a new file, directory, link or special file called name, and its node. dev is
+// the number of a device. The error is EEXIST if there is one already. The File is acquired.
+func (n *node) make(ctx context.Context, name string, mode, dev uint32, how writeback.CreateMode, out *fuse.EntryOut) (*node, *writeback.File, error) {
 	comp, proven, err := n.m.free(ctx, n, name)
 	if err != nil {
 		return nil, nil, err
@@ -139,12 +158,16 @@ func (n *node) make(ctx context.Context, name string, mode uint32, how writeback
 	if err != nil {
 		return nil, nil, err
 	}
+	if attr.IsDevice() {
+		attr.Major, attr.Minor = splitDevice(dev)
+	}
 	f, key, err := n.m.createIn(ctx, n, comp, attr, how)
 	if err != nil {
 		return nil, nil, err
 	}
 	n.m.created(key, proven)
 	child := n.m.tree.add(ctx, n, name, comp, mode)
+	n.touch()
 	o := fileObject(f.Stat(), n.m.o.Now())
 	child.remember(o)
 	n.m.fillEntry(out, &o)

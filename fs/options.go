@@ -23,6 +23,8 @@ type Options struct {
 	Prefix string
 	// Defaults are the attributes of objects that carry none.
 	Defaults writeback.AttrDefaults
+	// Shown replaces attributes of all objects.
+	Shown Shown
 
 	// MetaTTL is how old names and attributes may be. 0 is 60 s; negative is no time at all. Less
 	// costs requests.
@@ -35,11 +37,18 @@ type Options struct {
 
 	ReadOnly   bool // the kernel refuses changes with EROFS
 	AllowOther bool // other users may use the mount; needs user_allow_other in fuse.conf unless root
+	// MountFlags are words such as "noexec", of which IsMountFlag is true; the last of two opposites
+	// counts. The default is nosuid and nodev, which only root can do without.
+	MountFlags []string
 
 	// FsName is the first column of df. "" is "cosfuse".
 	FsName string
 	// Fusermount mounts through fusermount3, as a user who is not root must. Root calls mount(2).
 	Fusermount bool
+
+	// Attrs keeps attributes for later mounts; its Made belongs into the Store's options. nil: they are asked
+	// for anew by each mount.
+	Attrs *Attrs
 
 	// Changes carries what changed behind the kernel's back; its Add belongs into the Store's
 	// options. nil: the kernel learns of such changes at the next open or after MetaTTL.

@@ -63,6 +63,8 @@ func (n *node) rename(ctx context.Context, name string, to *node, newName string
 		return err
 	}
 	n.m.tree.move(mv.n, mv.to, mv.name, mv.comp)
+	n.touch()
+	to.touch()
 	return nil
 }
 

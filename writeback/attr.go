@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"syscall"
 	"time"
 
 	"cosfuse/cos"
@@ -32,12 +33,22 @@ func VersionOf(i *cos.ObjectInfo, now time.Time) Version {
 
 // Attr is what a file carries besides its bytes. It rides in the object's metadata in the form COSFS
 // and s3fs use: mode (decimal, type bits included), uid, gid, mtime (whole seconds), xattr (URL-encoded
-// JSON of base64 values); nanoseconds of mtime are in a key of ours.
+// JSON of base64 values), and atime as s3fs has it; nanoseconds of mtime and the number of a device are in
+// keys of ours.
 type Attr struct {
 	Known    bool   // false: only what a listing tells; the object may carry more
 	Mode     uint32 // as in stat(2): type and permission bits
 	UID, GID uint32
-	Mtime    time.Time         // zero: the version's Last-Modified
+	Mtime    time.Time // zero: the version's Last-Modified
+	Atime    time.Time // as somebody set it; zero: as Mtime
+	Major    uint32    // of a device, as is Minor
+	Minor    uint32
 	Xattrs   map[string][]byte // user.* names with the prefix, as in listxattr(2); nil = none. Treated as immutable: replace, never change
 	Headers  cos.Headers       // all else the object carries and a copy must restate; Meta holds only entries that are not ours
+}
+
+// IsDevice reports whether a is of a device file, which has a number.
+func (a Attr) IsDevice() bool {
+	t := a.Mode & syscall.S_IFMT
+	return t == syscall.S_IFBLK || t == syscall.S_IFCHR
 }

@@ -16,7 +16,7 @@ import (
 
 // Metadata keys (after x-cos-meta-). The first five are those of COSFS and s3fs. metaMtimeNS repeats
 // the seconds before its nanoseconds ("1700000000.000000123"), so that it is ignored after a tool
-// that does not know it changed mtime.
+// that does not know it changed mtime. atime is s3fs's, rdev is ours: "major:minor" of a device.
 const (
 	metaMode    = "mode"
 	metaUID     = "uid"
@@ -24,6 +24,8 @@ const (
 	metaMtime   = "mtime"
 	metaXattr   = "xattr"
 	metaMtimeNS = "mtime-ns"
+	metaAtime   = "atime"
+	metaRdev    = "rdev"
 )
 
 // dirContentType is what COSFS gives to directory markers.
@@ -74,7 +76,23 @@ func DecodeAttr(i *cos.ObjectInfo, d AttrDefaults) Attr {
 	if ns, ok := decodeTime(i.Headers.Meta[metaMtimeNS]); ok && ns.Unix() == a.Mtime.Unix() && !a.Mtime.IsZero() {
 		a.Mtime = ns
 	}
+	a.decodeDevice(i.Headers.Meta)
 	return a
+}
+
+// decodeDevice makes a a device if its metadata says so and has the number: without one, a mode that
+// says so is another tool's, and the object is a file.
+func (a *Attr) decodeDevice(meta map[string]string) {
+	major, minor, _ := strings.Cut(meta[metaRdev], ":")
+	maj, err1 := strconv.ParseUint(major, 10, 12)
+	low, err2 := strconv.ParseUint(minor, 10, 20)
+	m, err3 := strconv.ParseUint(meta[metaMode], 10, 32)
+	t := uint32(m) & syscall.S_IFMT
+	if err1 != nil || err2 != nil || err3 != nil || a.Mode&syscall.S_IFMT != syscall.S_IFREG || t != syscall.S_IFBLK && t != syscall.S_IFCHR {
+		return
+	}
+	a.Mode = t | uint32(m)&0o7777
+	a.Major, a.Minor = uint32(maj), uint32(low)
 }
 
 // decodeMeta takes one metadata entry and reports whether it is one of ours.
@@ -96,9 +114,13 @@ func (a *Attr) decodeMeta(k, v string) bool {
 		if t, ok := decodeTime(v); ok {
 			a.Mtime = t
 		}
+	case metaAtime:
+		if t, ok := decodeTime(v); ok {
+			a.Atime = t
+		}
 	case metaXattr:
 		a.Xattrs = decodeXattrs(v)
-	case metaMtimeNS:
+	case metaMtimeNS, metaRdev:
 	default:
 		return false
 	}
@@ -163,6 +185,12 @@ func (a Attr) encode(key string, mtime bool) (cos.Headers, error) {
 			m[metaMtimeNS] = fmt.Sprintf("%d.%09d", a.Mtime.Unix(), ns)
 		}
 	}
+	if !a.Atime.IsZero() {
+		m[metaAtime] = fmt.Sprintf("%d.%09d", a.Atime.Unix(), a.Atime.Nanosecond())
+	}
+	if a.IsDevice() {
+		m[metaRdev] = fmt.Sprintf("%d:%d", a.Major, a.Minor)
+	}
 	if len(a.Xattrs) > 0 {
 		m[metaXattr] = encodeXattrs(a.Xattrs)
 	}
@@ -172,6 +200,10 @@ func (a Attr) encode(key string, mtime bool) (cos.Headers, error) {
 	}
 	return h, checkMetaSize(m)
 }
+
+// EncodeAttr returns the headers of an object at key that carries a: DecodeAttr reads a from them. The error is
+// ErrMetaTooLarge.
+func EncodeAttr(key string, a Attr) (cos.Headers, error) { return a.encode(key, true) }
 
 // encodeXattrs is the inverse of decodeXattrs. Keys are sorted by encoding/json.
 func encodeXattrs(x map[string][]byte) string {

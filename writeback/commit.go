@@ -69,7 +69,7 @@ const tailMoves = 100
 // commitInTurn is commit for a caller that has the turn.
 func (f *File) commitInTurn(need func() bool) error {
 	for range tailMoves {
-		if err := f.waitLate(need); err != nil {
+		if err := f.await(need); err != nil {
 			return err
 		}
 		f.mu.Lock()
@@ -86,6 +86,7 @@ func (f *File) commitInTurn(need func() bool) error {
 		}
 		c := f.freezeLocked()
 		c.early = f.takeEarlyLocked()
+		f.completing = c.early
 		f.mu.Unlock()
 		f.s.Failpoint(fpCommitFrozen)
 		start := f.s.now()
@@ -107,15 +108,18 @@ func (f *File) commitInTurn(need func() bool) error {
 	return fmt.Errorf("commit %q: %w: the end kept moving", f.Stat().Key, ErrConflict)
 }
 
-// waitLate waits for the key if there is something to commit.
-func (f *File) waitLate(need func() bool) error {
+// await waits until the service should take a change of the key, if there is something to commit.
+func (f *File) await(need func() bool) error {
 	f.mu.Lock()
-	key, needed := f.key, need()
+	key, needed, appends := f.key, need(), f.appendsLocked()
 	f.mu.Unlock()
 	if !needed {
 		return nil
 	}
-	return f.s.late.wait(f.s.ctx, []string{key}, nil)
+	if err := f.s.late.wait(f.s.ctx, []string{key}, nil); err != nil || !appends {
+		return err
+	}
+	return f.s.pace.wait(f.s.ctx, key)
 }
 
 // snapshot is one state of a File, frozen for a commit. It reads as that state while the File goes on.
@@ -141,7 +145,7 @@ type snapshot struct {
 	wrote                            bool
 	lastStage                        uint32
 	recovered                        bool
-	dirtySince                       time.Time
+	shadowsAt                        time.Time
 	mtimeSet, aclKnown, tagsKnown    bool
 	acl                              cos.Headers // the ACL as f had it
 	dataSeq, attrSeq                 uint64
@@ -160,7 +164,7 @@ func (f *File) freezeLocked() *snapshot {
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
 		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown, wrote: f.wrote, lastStage: f.cur,
-		recovered: f.recovered, dirtySince: f.dirtySince, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+		recovered: f.recovered, shadowsAt: f.shadowsAt, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
 	takeACL(&c.acl, f.attr.Headers)
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
@@ -179,7 +183,7 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr = false, 0, false
+	f.committing, f.frozen, f.frozenAttr, f.completing, f.unnoted = false, 0, false, nil, nil
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly

@@ -24,6 +24,6 @@
 // Options.Failpoint is called between the steps that a crash could separate; failpoint.go names them.
 //
 // All methods are safe for concurrent use. No lock is held over a network call. Lock order: a turn, then
-// File.mu, then Store.mu; the locks of the queues (turns, lazyQueue, removals, late, budget, copies) are leaves.
+// File.mu, then Store.mu; the locks of the queues (turns, lazyQueue, removals, late, pacer, budget, copies) are leaves.
 // Two Files are never locked at once.
 package writeback

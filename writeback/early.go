@@ -58,10 +58,8 @@ func (f *File) sendEarlyLocked(end int64) {
 // earlyWorthLocked reports whether the file is one that a commit would upload whole, in parts. If not, the
 // question is put again a part further on.
 func (f *File) earlyWorthLocked() bool {
-	c := &snapshot{f: f, base: f.base, attr: f.bornLocked(), size: f.size, appendOnly: f.appendOnly, never: f.neverCommitted,
-		shadows: f.shadows, mtimeSet: f.mtimeSet}
 	clean := func(e extent.Extent) bool { return e.Kind != extent.Staged || !e.Dirty }
-	if f.unlinked || f.committing || f.attempt != nil || f.s.Background || c.appends() || f.ext.Any(clean) {
+	if f.unlinked || f.committing || f.attempt != nil || f.appendsLocked() || f.ext.Any(clean) {
 		f.earlyTry = f.size + ladderFirst
 		return false
 	}
@@ -170,6 +168,37 @@ func (f *File) unsendLocked(off, end int64) {
 	e.next = min(e.next, from)
 }
 
+// completeUpload commits f, whose name is about to change, if that is better than to begin again under the new
+// one: its upload holds the only copy of some bytes, or a file that was closed in background mode has for
+// the most part arrived. Copying it costs no bytes.
+func (f *File) completeUpload() error {
+	f.mu.Lock()
+	only := f.ext.Any(isSent)
+	most := f.s.Background && f.handles == 0 && 2*f.arrivedLocked() > f.size
+	f.mu.Unlock()
+	if !only && !most {
+		return nil
+	}
+	err := f.commitInTurn(func() bool { return !f.unlinked })
+	if only || err != nil && maybeApplied(err) {
+		return err
+	}
+	return nil // refused: the next commit, under the new name, tells
+}
+
+// arrivedLocked counts the bytes that parts sent early have brought to the service.
+func (f *File) arrivedLocked() (n int64) {
+	if f.early == nil {
+		return 0
+	}
+	for _, p := range f.early.parts {
+		if p.ended() && p.err == nil {
+			n += p.part.Size
+		}
+	}
+	return n
+}
+
 // takeEarlyLocked hands the upload to a commit.
 func (f *File) takeEarlyLocked() *early {
 	e := f.early
@@ -208,6 +237,9 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	}
 	parts := ladderParts(c.size)
 	done, err := c.sendParts(ctx, c.key, e.id, parts, e)
+	if err == nil {
+		err = c.checkBase(ctx)
+	}
 	var r *cos.PutResult
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: c.fresh, Size: c.size}

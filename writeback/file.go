@@ -35,9 +35,10 @@ type File struct {
 	sources    map[uint32]*source // of Remote extents; nil if none
 	lastSource uint32             // number of the newest source ever
 
-	neverCommitted bool // made here and not in COS yet
-	fresh          bool // neverCommitted, and the key is the one created: commits forbid overwriting
-	shadows        bool // neverCommitted, but an older object is at the key until our commit replaces it
+	neverCommitted bool      // made here and not in COS yet
+	fresh          bool      // neverCommitted, and the key is the one created: commits forbid overwriting
+	shadows        bool      // neverCommitted, but an older object is at the key until our commit replaces it
+	shadowsAt      time.Time // when it came to that: the object is not newer
 	create         CreateMode
 	dirtyData      bool // bytes or size differ from the base's
 	wrote          bool // bytes were written since create, truncation to zero or the last commit
@@ -58,7 +59,9 @@ type File struct {
 	acked      bool             // bytes were acknowledged and are not in COS: background mode
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
 	early      *early           // parts that are sent while the file is written; nil if none
+	completing *early           // the upload that the commit under way is to complete; nil if none
 	earlyTry   int64            // size at which to ask next whether to begin
+	unnoted    *unnoted         // a commit under way that attempt does not tell of
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
 	unsynced   []span
 	deltaSeq   uint64
@@ -230,7 +233,7 @@ func (f *File) truncateLocked(size int64) {
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
-	f.appendOnly = f.appendOnly && f.neverCommitted && !f.shadows && size == 0
+	f.appendOnly = f.appendOnly && f.neverCommitted && !f.committing && !f.shadows && size == 0
 	f.dirtyData = true
 	f.wrote = size != 0
 	if size == 0 && f.frozen == 0 {

@@ -240,8 +240,31 @@ func (s *Store) forgetOldLocked() {
 		}
 		s.recent = s.recent[1:]
 		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) && !s.goingLocked(r.key, e) {
+			if e.file == nil && !e.deleted {
+				s.Made(r.key, e.at, e.version, e.attr)
+			}
 			e.changed = false
 			s.names.drop(r.key)
+		}
+	}
+}
+
+// tellMade tells of every version that the Store still keeps. What is not committed, or may have been, is left
+// out.
+func (s *Store) tellMade() {
+	var made []Local
+	s.mu.Lock()
+	for dir, d := range s.names {
+		for base, e := range d {
+			if e.changed && !e.deleted && !s.goingLocked(dir+base, e) {
+				made = append(made, e.local(dir+base))
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, l := range made {
+		if l.File == nil || !l.File.Stat().Dirty {
+			s.Made(l.Key, l.At, l.Version, l.Attr)
 		}
 	}
 }

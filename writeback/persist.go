@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,8 +34,15 @@ func (f *File) noteUnsynced(src uint32, off, end int64) {
 
 // persistLocked records f as it is now, and returns when it would survive a power cut. After it every
 // acknowledged byte is in a synced staging file or in the journal.
-func (f *File) persistLocked() error {
+func (f *File) persistLocked() error { return f.persistReplacingLocked(nil) }
+
+// persistReplacingLocked is persistLocked, and forgets the record of old, if not nil, in the same batch: two
+// records of one name must not meet.
+func (f *File) persistReplacingLocked(old *File) error {
 	b := f.s.journal.Begin()
+	if err := f.noteAttemptLocked(); err != nil {
+		return err
+	}
 	if err := f.persistBytesLocked(b); err != nil {
 		return err
 	}
@@ -43,6 +51,12 @@ func (f *File) persistLocked() error {
 		return err
 	}
 	b.PutInode(r)
+	if e := cmp.Or(f.early, f.completing); e != nil && f.ext.Any(isSent) { // what is only there is part of f
+		b.PutUpload(f.keptRecordLocked(e))
+	}
+	if old != nil {
+		b.DropInode(old.ino)
+	}
 	f.s.Failpoint(fpPersistStaged)
 	if err := b.Commit(journal.Sync); err != nil {
 		return fmt.Errorf("journal: %w", stagingError(err))
@@ -103,7 +117,7 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 		return journal.Inode{}, err
 	}
 	r := journal.Inode{Ino: f.ino, Key: f.key, Base: versionRecord(f.base), Size: f.size, Attr: attr,
-		NeverCommitted: f.neverCommitted, Fresh: f.fresh, Shadows: f.shadows, Excl: f.create.Excl, Trunc: f.create.Trunc,
+		NeverCommitted: f.neverCommitted, Fresh: f.fresh, Shadows: f.shadows, ShadowsAt: f.shadowsAt, Excl: f.create.Excl, Trunc: f.create.Trunc,
 		DirtyData: f.dirtyData, DirtyAttr: f.dirtyAttr || f.frozenAttr, AppendOnly: f.appendOnly && (!f.committing || f.frozenAppend),
 		MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
 	if f.err != nil {
@@ -111,6 +125,9 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 	}
 	r.Sources = f.sourceRecords()
 	for _, e := range f.ext.Extents() {
+		if e.Kind == extent.Staged && !e.Dirty { // the base has these bytes, safer than an unsynced file
+			e = extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off}
+		}
 		r.Extents = append(r.Extents, journal.Extent{Off: e.Off, End: e.End, Kind: uint8(e.Kind), Dirty: e.Dirty, Src: e.Src, SrcOff: e.SrcOff})
 	}
 	return r, nil
@@ -160,11 +177,51 @@ func (c *snapshot) beginAttempt(kind planKind) error {
 	f := c.f
 	f.mu.Lock()
 	journalled := f.journalled
+	if !journalled {
+		f.unnoted = &unnoted{c: c, kind: kind} // the journal may come to know f while the commit is under way
+	}
 	f.mu.Unlock()
 	if !journalled {
 		return nil
 	}
-	a := &journal.Attempt{Size: c.size, At: f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage,
+	a, err := c.attemptTo(kind)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attempt = a
+	return f.persistLocked()
+}
+
+// unnoted is a commit under way of which the journal does not know.
+type unnoted struct {
+	c     *snapshot
+	kind  planKind
+	parts *cos.CompleteOptions // what the parts make, once they were sent
+}
+
+// noteAttemptLocked makes up for an attempt that was not recorded when it began, if what it makes can be told
+// without the network.
+func (f *File) noteAttemptLocked() error {
+	u := f.unnoted
+	if u == nil || f.attempt != nil || u.kind == planPut && u.c.baseBytes() > 0 {
+		return nil
+	}
+	a, err := u.c.attemptTo(u.kind)
+	if err != nil {
+		return err
+	}
+	if u.parts != nil {
+		a.CRC64, a.HasCRC64 = u.parts.CRC64, u.parts.HasCRC64
+	}
+	f.attempt, f.unnoted = a, nil
+	return nil
+}
+
+// attemptTo describes what publishing the snapshot by this plan makes.
+func (c *snapshot) attemptTo(kind planKind) (*journal.Attempt, error) {
+	a := &journal.Attempt{Size: c.size, At: c.f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage,
 		Source: c.lastSource}
 	switch kind {
 	case planAttr:
@@ -172,17 +229,18 @@ func (c *snapshot) beginAttempt(kind planKind) error {
 	case planCopy:
 		v := c.wholeSource().v
 		a.CRC64, a.HasCRC64 = v.CRC64, v.HasCRC64
-	case planPut:
-		crc, err := crcOf(c)
+	case planPut, planAppend:
+		from := int64(0)
+		if kind == planAppend {
+			from = c.base.Size
+		}
+		crc, err := crcOf(c, from)
 		if err != nil {
-			return c.readError(err)
+			return nil, c.readError(err)
 		}
 		a.CRC64, a.HasCRC64 = crc, true
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.attempt = a
-	return f.persistLocked()
+	return a, nil
 }
 
 // noteParts adds to the attempt, if there is one, what completing an upload to its key makes: nobody knew
@@ -191,6 +249,9 @@ func (c *snapshot) noteParts(key string, o *cos.CompleteOptions) error {
 	f := c.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.unnoted != nil && key == c.key {
+		f.unnoted.parts = o
+	}
 	if f.attempt == nil || key != c.key || !o.HasCRC64 {
 		return nil
 	}
@@ -198,11 +259,11 @@ func (c *snapshot) noteParts(key string, o *cos.CompleteOptions) error {
 	return f.persistLocked()
 }
 
-// crcOf reads the whole snapshot.
-func crcOf(c *snapshot) (uint64, error) {
+// crcOf reads the snapshot from off on.
+func crcOf(c *snapshot, off int64) (uint64, error) {
 	var crc uint64
 	buf := make([]byte, min(c.size, 1<<20))
-	for off := int64(0); off < c.size; {
+	for off < c.size {
 		n, err := c.ReadAt(buf[:min(int64(len(buf)), c.size-off)], off)
 		if err != nil && n == 0 {
 			return 0, err
@@ -228,6 +289,9 @@ func (s *Store) forgetUpload(id string) {
 		s.Logger.Error("journal: a finished upload stays recorded", "upload_id", id, "err", err)
 	}
 }
+
+// shadowLocked notes that f is to replace what is at its key now.
+func (f *File) shadowLocked() { f.shadows, f.shadowsAt = true, f.s.now() }
 
 // markDirtyLocked notes since when f is dirty.
 func (f *File) markDirtyLocked(now time.Time) {

@@ -53,20 +53,6 @@ func (c *snapshot) plan(threshold int64) planKind {
 	return planPut
 }
 
-// appends reports whether the snapshot is its base plus bytes that came through appending handles, and
-// the service may take them as an append. A time that was asked for cannot be kept on an appendable
-// object (a later append could not change it), so a new file with one is put.
-func (c *snapshot) appends() bool {
-	n := c.size - c.base.Size
-	if !c.appendOnly || n <= 0 || c.size > cos.MaxPutBytes || c.f.s.appendRefused() {
-		return false
-	}
-	if c.base.Absent() {
-		return c.never && !c.shadows && !c.mtimeSet && appendableClass(c.attr.Headers)
-	}
-	return c.base.Appendable
-}
-
 // baseBytes counts the bytes that only the service has.
 func (c *snapshot) baseBytes() int64 { return c.bytesOf(extent.Base) + c.bytesOf(extent.Remote) }
 
@@ -81,10 +67,13 @@ func (c *snapshot) bytesOf(k extent.Kind) int64 {
 	return n
 }
 
-// derived reports whether the content depends on the base, so that somebody else's newer version would
-// be lost under it.
+// derived reports whether the content depends on the base, or the base holds the name, so that somebody
+// else's newer version would be lost under it.
 func (c *snapshot) derived() bool {
-	return !c.base.Absent() && c.ext.Any(func(e extent.Extent) bool { return !e.Dirty })
+	if c.base.Absent() {
+		return false
+	}
+	return c.claimed() || c.ext.Any(func(e extent.Extent) bool { return !e.Dirty })
 }
 
 // parts plans a multipart upload. Without copies, or where nothing is copied, the parts follow the

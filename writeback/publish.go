@@ -102,6 +102,7 @@ func (c *snapshot) version(r *cos.PutResult) Version {
 // A zero result and a nil error mean: replace it, as open(2) with O_TRUNC would have.
 func (c *snapshot) lostRace(ctx context.Context) (result, error) {
 	switch {
+	case isDirKey(c.key) && c.recovered: // made long ago; somebody made it as well
 	case c.create.Excl:
 		return result{}, ErrExists
 	case c.create.Trunc:
@@ -147,7 +148,7 @@ func (c *snapshot) checkRecovered(ctx context.Context) error {
 		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
 	case err != nil:
 		return err
-	case i.ETag == c.base.ETag, c.base.Absent() && c.shadows && i.LastModified.Before(c.dirtySince.Add(clockSlack)):
+	case i.ETag == c.base.ETag, c.base.Absent() && c.shadows && i.LastModified.Before(c.shadowsAt.Add(clockSlack)):
 		return nil
 	case isDirKey(c.key):
 		return nil // somebody made the directory; our attributes come later
@@ -170,12 +171,17 @@ func (c *snapshot) publishAppend(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	if !c.appendOnly { // the bytes belong at this place, not at the end of whatever is there by now
+		if err := c.checkBase(ctx); err != nil {
+			return result{}, err
+		}
+	}
 	at := c.base.Size
 	body := io.NewSectionReader(c, at, c.size-at)
 	r, err := c.f.s.Client.Append(ctx, c.key, at, body, c.size-at, &cos.AppendOptions{Headers: h})
 	c.f.s.Failpoint(fpAppendSent)
 	switch {
-	case errors.Is(err, cos.ErrAppendPosition), errors.Is(err, cos.ErrNotAppendable), errors.Is(err, cos.ErrInvalidState):
+	case errors.Is(err, cos.ErrAppendPosition), errors.Is(err, cos.ErrNotAppendable):
 		return result{}, c.moveTail(ctx, err)
 	case errors.Is(err, cos.ErrUnsupported):
 		c.f.s.refuseAppend()
@@ -195,6 +201,9 @@ func (c *snapshot) publishAppend(ctx context.Context) (result, error) {
 func (c *snapshot) moveTail(ctx context.Context, cause error) error {
 	if c.never && c.create.Excl {
 		return ErrExists
+	}
+	if !c.appendOnly {
+		return fmt.Errorf("%w: %q: %w", ErrConflict, c.key, cause)
 	}
 	i, err := c.f.s.Client.Head(ctx, c.key, nil)
 	if errors.Is(err, cos.ErrNotFound) {

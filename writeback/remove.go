@@ -44,7 +44,7 @@ func (s *Store) Remove(f *File) error {
 		s.removals.confirmed(key)
 	}
 	s.Failpoint(fpRemoveDeleted)
-	f.detach(key, base, inCOS, wait)
+	f.detach(key, base, inCOS, wait, later)
 	s.Failpoint(fpRemoveDetached)
 	if now {
 		s.forgetRemoval(key)
@@ -53,9 +53,6 @@ func (s *Store) Remove(f *File) error {
 	e := f.takeEarlyLocked()
 	f.mu.Unlock()
 	s.dropEarly(s.ctx, e)
-	if later {
-		s.removals.add(key, base)
-	}
 	return nil
 }
 
@@ -69,8 +66,9 @@ func (s *Store) recordRemoval(key string, v Version) error {
 	return nil
 }
 
-// detach takes f out of the tree of names; doom leaves its object to deleteDoomed.
-func (f *File) detach(key string, base Version, inCOS, doom bool) {
+// detach takes f out of the tree of names; doom leaves its object to deleteDoomed, and later to the queue. Whoever
+// makes a new file of that name finds that out from now on.
+func (f *File) detach(key string, base Version, inCOS, doom, later bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unlinked, f.doomed = true, doom && f.handles > 0
@@ -86,6 +84,9 @@ func (f *File) detach(key string, base Version, inCOS, doom bool) {
 	}
 	if f.doomed {
 		e.doomed = f
+	}
+	if later || doom && !f.doomed { // its last handle was closed since it was looked at
+		f.s.removals.add(key, base)
 	}
 	if inCOS {
 		f.s.recordDeletedLocked(key, base)

@@ -40,17 +40,16 @@ func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	s.keepReplacedAt(dst, f)
-	f.mu.Lock()
-	if f.ext.Any(isSent) { // its upload is to this key: complete it first
-		f.mu.Unlock()
-		if err := f.commitInTurn(func() bool { return !f.unlinked }); err != nil {
-			return err
-		}
-		f.mu.Lock()
+	if err := f.completeUpload(); err != nil {
+		return err
 	}
+	f.mu.Lock()
 	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
 		defer f.mu.Unlock()
-		f.fresh, f.shadows = false, replaces
+		f.fresh, f.shadows = false, false
+		if replaces {
+			f.shadowLocked()
+		}
 		s.moveName(f, src, dst, Version{})
 		s.Failpoint(fpRenameMoved)
 		return f.rejournalLocked()
@@ -179,7 +178,9 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	if !f.base.Absent() {
 		s.recordLocked(dst, f.base, f.attr)
 	}
-	f.shadows = f.shadows || f.base.Absent() && (d.doomed != nil || s.removals.waits(dst))
+	if f.base.Absent() && (d.doomed != nil || s.removals.waits(dst)) {
+		f.shadowLocked()
+	}
 	s.mu.Unlock()
 	if !f.base.Absent() {
 		s.removals.void(dst)
@@ -188,7 +189,7 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 		return
 	}
 	if f.base.Absent() || f.journalled && f.dirtyLocked() { // what old had acknowledged may go only when this is as safe
-		if err := f.persistLocked(); err != nil {
+		if err := f.persistReplacingLocked(old); err != nil {
 			s.Logger.Error("a file that replaced another could not be journalled", "ino", f.ino, "key", dst, "err", err)
 		}
 	}
@@ -215,6 +216,9 @@ func (s *Store) RenameTree(src, dst string) error {
 	s.mu.Lock()
 	s.ino++
 	r := journal.TreeRename{ID: s.ino, Src: src, Dst: dst, Since: s.now()}
+	if e := s.names.get(dst); e != nil && e.file != nil {
+		r.Replaced = e.file.ino
+	}
 	s.mu.Unlock()
 	return s.renameTree(r, false)
 }
@@ -233,6 +237,9 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	defer t.done()
 	if err := s.late.wait(s.ctx, nil, []string{src, dst}); err != nil {
 		return err
+	}
+	if resumed {
+		s.loseReplaced(dst, r.Replaced)
 	}
 	objects, err := s.listTree(src)
 	if err != nil {
@@ -333,7 +340,8 @@ func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
 }
 
 // copyTree copies objects to their new keys. What it returns lines up with objects; an absent version
-// was not copied. What is in have already, with the same content, is not copied again.
+// was not copied. What is in have already, with the same content, is not copied again; but for the marker of
+// the directory itself, as one that an empty directory had before looks the same.
 func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Version, error) {
 	out := make([]Version, len(objects))
 	there := make(map[string]cos.ListEntry, len(have))
@@ -343,7 +351,8 @@ func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Vers
 	g, ctx := errgroup.WithContext(s.ctx)
 	g.SetLimit(4 * s.CommitThreads)
 	for i, o := range objects {
-		if h, ok := there[dst+o.Key[len(src):]]; ok && h.ETag == o.ETag && h.Size == o.Size {
+		h, ok := there[dst+o.Key[len(src):]]
+		if ok && o.Key != src && h.ETag == o.ETag && h.Size == o.Size {
 			out[i] = Version{ETag: h.ETag, Size: h.Size, LastModified: h.LastModified}
 			continue
 		}

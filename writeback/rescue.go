@@ -250,7 +250,7 @@ func (f *File) thawOver(c *snapshot, r result, err error) error {
 	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr = false, 0, false
+	f.committing, f.frozen, f.frozenAttr, f.unnoted = false, 0, false, nil
 	if err != nil {
 		f.dirtyAttr = f.dirtyAttr || c.dirtyAttr
 		f.attempt, f.lastErr = nil, err

@@ -84,15 +84,7 @@ func (f *File) leftLocked() int64 {
 	if f.committing {
 		return max(0, left-f.sent.Load())
 	}
-	if f.early == nil {
-		return left
-	}
-	for _, p := range f.early.parts {
-		if p.ended() && p.err == nil {
-			left -= p.part.Size
-		}
-	}
-	return max(0, left)
+	return max(0, left-f.arrivedLocked())
 }
 
 // keptLocked reports whether f is out of the tree, but in the journal for the user to decide.
@@ -117,6 +109,11 @@ func (f *File) stateLocked() FileState {
 // the error joins all failures. Once ctx ends no further commit is begun.
 func (s *Store) SyncBelow(ctx context.Context, key string) error {
 	return s.syncFiles(ctx, func(st Stat) bool { return Below(st.Key, key) }, strings.TrimSuffix(key, "/"))
+}
+
+// SyncKey is SyncBelow for what is at key alone.
+func (s *Store) SyncKey(ctx context.Context, key string) error {
+	return s.syncFiles(ctx, func(st Stat) bool { return st.Key == key }, key)
 }
 
 // Below reports whether the key k is the file or directory named by dir, or lies below it; "" is the root.

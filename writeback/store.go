@@ -33,19 +33,25 @@ type Options struct {
 	// what happens to the file until then costs no request. Fsync waits for COS all the same.
 	Background bool
 
+	Appends            AppendMode    // which commits are sent as appends; 0 = AppendAuto
 	MultipartThreshold int64         // largest file sent as one put, in bytes; 0 = 20 MiB
 	PartThreads        int           // parts of one upload in flight; 0 = 8
 	AttrDelay          time.Duration // how long attributes and directory markers wait for more of them; 0 = 1 s
-	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB
+	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB, negative = none
 	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
 	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
-	IgnoreACL          bool          // do not ask for an object's ACL before copying it: copies then get the bucket's
+	ClaimAtOpen        bool          // Claim makes the object of an exclusive creation at once, instead of the first commit
+	IgnoreACL          bool          // do not ask for the ACL and tags of an object that is replaced or copied: it then gets the bucket's, and none
 
 	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
 	// block and must not call the Store. nil = nobody cares.
 	Changed func(key string)
+
+	// Made is told of each version that this Store made and that is still there, when the Store stops keeping
+	// it: a while later, or in Close. It must not block and must not call the Store. nil = nobody cares.
+	Made func(key string, at time.Time, v Version, a Attr)
 
 	// Failpoint is called with the name of each step that changes what a crash would leave; see failpoint.go.
 	// Tests end the process in it. nil = not called.
@@ -62,6 +68,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Changed == nil {
 		o.Changed = func(string) {}
+	}
+	if o.Made == nil {
+		o.Made = func(string, time.Time, Version, Attr) {}
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
@@ -85,6 +94,7 @@ type Store struct {
 	removals *removals
 	refused  refusals
 	late     late
+	pace     pacer
 	budget   budget
 	copies   copies
 	journal  *journal.Journal
@@ -165,6 +175,7 @@ func (s *Store) Close(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
 	err := errors.Join(s.Sync(ctx, ""), s.deleteAllDoomed())
+	s.tellMade()
 	s.mu.Lock()
 	s.closed = true
 	files := s.allFilesLocked()
@@ -277,7 +288,9 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	a.Known = true
 	f := s.newFileLocked(key, a)
 	f.aclKnown, f.tagsKnown = true, true
-	f.shadows = e.doomed != nil || s.removals.waits(key)
+	if e.doomed != nil || s.removals.waits(key) {
+		f.shadowLocked()
+	}
 	f.create, f.fresh = m, !f.shadows
 	f.neverCommitted, f.appendOnly = true, true
 	e.file = f

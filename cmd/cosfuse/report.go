@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"cosfuse/fs"
 	"cosfuse/writeback"
 )
 
@@ -75,7 +76,7 @@ func reportFiles(list []writeback.FileStatus, prefix string, now time.Time) []fi
 	out := make([]fileStatus, 0, len(list)) // never null in JSON
 	for _, f := range list {
 		r := fileStatus{
-			Ino: f.Ino, Key: f.Key, Path: strings.TrimPrefix(f.Key, prefix), State: f.State, Size: f.Size, BytesLeft: f.Left,
+			Ino: f.Ino, Key: f.Key, Path: fs.PathOf(prefix, f.Key), State: f.State, Size: f.Size, BytesLeft: f.Left,
 			Since: f.Since, Open: f.Open, Error: f.Err,
 		}
 		if !f.Since.IsZero() {

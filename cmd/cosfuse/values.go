@@ -146,3 +146,65 @@ func (l *logLevel) String() string { return strings.ToLower(slog.Level(*l).Strin
 
 // Type names the kind of value in help texts.
 func (l *logLevel) Type() string { return "level" }
+
+// optionalMode is permission bits, in octal, or nothing.
+type optionalMode struct {
+	given bool
+	mode  uint32
+}
+
+// Set parses text as pflag wants it.
+func (m *optionalMode) Set(text string) error {
+	var mode fileMode
+	if err := mode.Set(text); err != nil || mode > 0o777 {
+		return errors.New("want octal permissions such as 022")
+	}
+	m.given, m.mode = true, uint32(mode)
+	return nil
+}
+
+// String prints four octal digits, or nothing.
+func (m *optionalMode) String() string {
+	if !m.given {
+		return ""
+	}
+	return fmt.Sprintf("%04o", m.mode)
+}
+
+// Type names the kind of value in help texts.
+func (m *optionalMode) Type() string { return "mode" }
+
+// optionalID is the number of a user or group, or nothing.
+type optionalID struct {
+	given bool
+	id    uint32
+}
+
+// Set parses text as pflag wants it.
+func (i *optionalID) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return errors.New("want the number of a user or group")
+	}
+	i.given, i.id = true, uint32(n)
+	return nil
+}
+
+// String prints the number, or nothing.
+func (i *optionalID) String() string {
+	if !i.given {
+		return ""
+	}
+	return strconv.FormatUint(uint64(i.id), 10)
+}
+
+// Type names the kind of value in help texts.
+func (i *optionalID) Type() string { return "id" }
+
+// pointer is nil if there is nothing.
+func (i *optionalID) pointer() *uint32 {
+	if !i.given {
+		return nil
+	}
+	return &i.id
+}

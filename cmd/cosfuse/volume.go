@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"cosfuse/cache"
@@ -22,6 +23,8 @@ const (
 	probeDial     = 4 * time.Second
 	// tellSkew is how wrong a clock must be to be worth a word.
 	tellSkew = time.Minute
+	// usualAttempts is how often a request is tried unless somebody asks for more.
+	usualAttempts = 8
 	// always stands for a time to live of zero, which means "default" below this package.
 	always = time.Nanosecond
 )
@@ -31,9 +34,11 @@ type bucketVolume struct {
 	mnt    *fs.Mount
 	store  *writeback.Store
 	blocks *cache.Blocks
+	notes  *cache.Notes // nil if nothing is kept
 	client *cos.Client
 	server *localServer // nil for a real service
 	path   string
+	reads  string // directory of what was read, to be deleted at the end; "" to be kept
 }
 
 // openVolume is the opener of the command.
@@ -89,7 +94,14 @@ func (o *mountOptions) consistency() string {
 
 // clientOptions are those of the mount's client. It reads the credentials.
 func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos.Options, error) {
-	opt := cos.Options{Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log, TrafficLimit: 8 * int64(o.objects.traffic)}
+	opt := cos.Options{
+		Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log,
+		DialTimeout: o.dialTimeout, StallTimeout: o.stallTimeout, UserAgent: o.userAgent,
+		TrafficLimit: 8 * int64(o.objects.traffic),
+	}
+	if o.retries >= usualAttempts {
+		opt.Attempts = o.retries + 1
+	}
 	if o.local != "" {
 		return opt, nil // the server that is to be started brings the rest
 	}
@@ -100,29 +112,37 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 
 // mount puts the store and the file system on the client.
 func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
+	if o.dropReads {
+		v.reads = filepath.Join(o.cacheDir, blocksName)
+		if err := os.RemoveAll(v.reads); err != nil {
+			return machineError("use another --cache-dir", "delete what was read: %w", err)
+		}
+	}
 	blocks, err := cache.NewBlocks(life, o.blocksOptions(log))
 	if err != nil {
-		return explainBlocks(err)
+		return explainKept(err, blocksName)
 	}
 	v.blocks = blocks
 	defaults := writeback.AttrDefaults{
 		FileMode: uint32(o.fileMode), DirMode: uint32(o.dirMode), UID: o.uid, GID: o.gid,
 	}
+	if v.notes, err = o.openNotes(log); err != nil {
+		return explainKept(err, notesName)
+	}
+	attrs := fs.NewAttrs(v.notes)
 	changes := fs.NewChanges()
-	v.store, err = writeback.Open(life, writeback.Options{
-		Client: v.client, Blocks: v.blocks, Dir: o.cacheDir, Prefix: o.prefix,
-		Defaults: defaults, Logger: log, Changed: changes.Add, Background: o.commit == commitBackground,
-		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads, StagingBytes: int64(o.staging),
-		NewObjects: o.objects.made,
-	})
-	if err != nil {
+	so := o.storeOptions()
+	so.Client, so.Blocks, so.Dir, so.Prefix = v.client, v.blocks, o.cacheDir, o.prefix
+	so.Defaults, so.Logger, so.Changed, so.Made = defaults, log, changes.Add, attrs.Made
+	so.NewObjects = o.objects.made
+	if v.store, err = writeback.Open(life, so); err != nil {
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs,
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
 		Consistency: fs.Consistency(o.consistent),
-		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.source(),
+		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.fsName(), Shown: o.shown(), MountFlags: o.mountFlags,
 		Fusermount: os.Getuid() != 0, Logger: log,
 	})
 	if errors.Is(err, os.ErrPermission) {
@@ -216,7 +236,11 @@ func (v *bucketVolume) release(ctx context.Context) error {
 	}
 	if v.blocks != nil {
 		v.blocks.Close()
+		if v.reads != "" {
+			_ = os.RemoveAll(v.reads) // else the next mount does it
+		}
 	}
+	v.notes.Close()
 	if v.client != nil {
 		errs = append(errs, v.client.Close())
 	}

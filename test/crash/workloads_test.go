@@ -80,6 +80,25 @@ var workloads = []workload{
 		{"op":"rename","path":"a","to":"c"}
 		{"op":"put","path":"c/a","len":10,"seed":4}
 		{"op":"sync"}`},
+	{"replace directory", `
+		{"op":"mkdir","path":"a","mode":493}
+		{"op":"mkdir","path":"b","mode":448}
+		{"op":"rename","path":"a","to":"b"}
+		{"op":"sync"}
+		{"op":"mkdir","path":"a","mode":320}
+		{"op":"put","path":"a/a","len":1000,"mode":420,"seed":1}
+		{"op":"rename","path":"a","to":"b"}
+		{"op":"mkdir","path":"c","mode":484}
+		{"op":"sync"}
+		{"op":"mkdir","path":"a","mode":493}
+		{"op":"sync"}
+		{"op":"chmod","path":"c","mode":320}
+		{"op":"rename","path":"a","to":"c"}
+		{"op":"mkdir","path":"a","mode":320}
+		{"op":"sync"}
+		{"op":"chmod","path":"a","mode":448}
+		{"op":"rename","path":"a","to":"c"}
+		{"op":"sync"}`},
 	{"delete", `
 		{"op":"mkdir","path":"a","mode":493}
 		{"op":"put","path":"a/a","len":10,"mode":420,"seed":1}

@@ -65,14 +65,17 @@ type Inode struct {
 	Attempt  *Attempt  `json:"attempt,omitempty"`  // a commit that was sent and may have been applied
 	Conflict bool      `json:"conflict,omitempty"` // another writer was first: kept for the user to decide
 	Since    time.Time `json:"since"`              // when it became dirty
-	Err      string    `json:"err,omitempty"`      // of the last commit
+
+	ShadowsAt time.Time `json:"shadows_at,omitzero"` // when it came to shadow an object: that is not newer
+
+	Err string `json:"err,omitempty"` // of the last commit
 }
 
 // Attempt is a commit whose outcome nobody knows yet.
 type Attempt struct {
 	At       time.Time `json:"at"`
-	Size     int64     `json:"size"` // of the object it makes
-	CRC64    uint64    `json:"crc64,omitempty"`
+	Size     int64     `json:"size"`            // of the object it makes
+	CRC64    uint64    `json:"crc64,omitempty"` // of it, or of what was appended
 	HasCRC64 bool      `json:"has_crc64,omitempty"`
 	Append   bool      `json:"append,omitempty"` // bytes From to Size were appended
 	From     int64     `json:"from,omitempty"`
@@ -126,6 +129,8 @@ type TreeRename struct {
 	Dst     string    `json:"dst"`
 	Since   time.Time `json:"since"`
 	Version Version   `json:"version,omitzero"`
+
+	Replaced uint64 `json:"replaced,omitzero"` // inode that loses the name Dst to it
 }
 
 // State is all that a journal holds.

@@ -22,6 +22,7 @@ type Options struct {
 	FS     fs.Options        // Client, Store and Changes are filled in
 	Store  writeback.Options // Client, Blocks and Dir are filled in
 	Server cosserver.Options // of New only; Dir is filled in
+	Keep   bool              // keep attributes on disk, over a Remount too
 	Disk   int64             // most bytes of blocks kept on disk, over a Remount too; 0 keeps none
 	Log    bool              // log warnings to the test
 }
@@ -39,6 +40,7 @@ type Volume struct {
 	*Bucket
 	Dir    string // mount point
 	Kept   string // directory of the blocks on disk
+	Notes  string // directory of the attributes on disk
 	Store  *writeback.Store
 	Mount  *fs.Mount
 	Blocks *cache.Blocks
@@ -47,6 +49,7 @@ type Volume struct {
 	clock  clock
 	lost   bool // what cannot be committed at the end is no failure
 	client *cos.Client
+	notes  *cache.Notes
 	cancel context.CancelFunc
 }
 
@@ -115,7 +118,8 @@ func NeedFUSE(t testing.TB) {
 // Mount mounts the bucket on a new directory for the time of the test.
 func (b *Bucket) Mount(t testing.TB, o Options) *Volume {
 	t.Helper()
-	v := &Volume{Bucket: b, Dir: filepath.Join(t.TempDir(), "mnt"), Kept: filepath.Join(t.TempDir(), "blocks"), o: o}
+	v := &Volume{Bucket: b, Dir: filepath.Join(t.TempDir(), "mnt"), o: o}
+	v.Kept, v.Notes = filepath.Join(t.TempDir(), "blocks"), filepath.Join(t.TempDir(), "attrs")
 	if err := os.Mkdir(v.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +128,8 @@ func (b *Bucket) Mount(t testing.TB, o Options) *Volume {
 	return v
 }
 
-// Remount unmounts, commits everything, and mounts again with caches that are empty, but for what Options.Disk
-// keeps.
+// Remount unmounts, commits everything, and mounts again with caches that are empty, but for what Options.Disk and
+// Options.Keep keep.
 func (v *Volume) Remount(t testing.TB) {
 	t.Helper()
 	v.Stop(t)
@@ -145,17 +149,23 @@ func (v *Volume) start(t testing.TB) {
 	if v.Blocks, err = cache.NewBlocks(ctx, v.blocksOptions(log)); err != nil {
 		t.Fatal(err)
 	}
+	if v.notes = nil; v.o.Keep {
+		if v.notes, err = cache.OpenNotes(cache.NotesOptions{Dir: v.Notes, Logger: log}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	attrs := fs.NewAttrs(v.notes)
 	changes := fs.NewChanges()
 	now := v.clock.now
 	so := v.o.Store
 	so.Now = now
 	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, filepath.Join(t.TempDir(), "staging")
-	so.Logger, so.Changed = log, changes.Add
+	so.Logger, so.Changed, so.Made = log, changes.Add, attrs.Made
 	if v.Store, err = writeback.Open(ctx, so); err != nil {
 		t.Fatal(err)
 	}
 	fo := v.o.FS
-	fo.Now = now
+	fo.Now, fo.Attrs = now, attrs
 	fo.Client, fo.Store, fo.Blocks, fo.Changes, fo.Logger = v.client, v.Store, v.Blocks, changes, log
 	if v.Mount, err = fs.New(ctx, v.Dir, fo); err != nil {
 		t.Fatal(err)
@@ -198,6 +208,7 @@ func (v *Volume) Stop(t testing.TB) {
 		t.Errorf("commit what was left: %v", err)
 	}
 	v.Blocks.Close()
+	v.notes.Close()
 	v.cancel()
 	if err := v.client.Close(); err != nil {
 		t.Error(err)

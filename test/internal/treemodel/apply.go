@@ -79,7 +79,9 @@ func (m *machine) run(o Op) (r result) {
 	case "close":
 		if f := m.fds[o.Slot]; f != nil {
 			m.fds[o.Slot] = nil
-			f.n.close()
+			if f.writes() { // a descriptor that cannot write sends nothing
+				f.n.close()
+			}
 		}
 	case "put":
 		r.errno = m.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, o.Mode, content(o.Seed, o.Len), 0)

@@ -231,6 +231,9 @@ func (m *machine) shaky(before *machine) {
 		case b == nil:
 			n.kept = false
 		default:
+			if n.acks != b.acks {
+				n.past = slices.Concat(n.before, n.past)
+			}
 			n.past, n.kept = slices.Concat(b.past, n.past), n.kept && b.kept
 			if n.under == nil {
 				n.under = b.under
@@ -399,11 +402,11 @@ func (l *list) remoteAppend(o Op) error {
 	if err := l.w.appendObject(l.prefix+o.Path, theirs); err != nil {
 		return err
 	}
-	at := len(n.past[0])
-	for i, data := range n.past {
-		n.past[i] = slices.Concat(data[:at], theirs, data[at:])
+	at := len(n.past[0].data)
+	for i, v := range n.past {
+		n.past[i] = version{data: slices.Concat(v.data[:at], theirs, v.data[at:])}
 	}
-	n.data = n.past[len(n.past)-1]
+	n.data = n.past[len(n.past)-1].data
 	return nil
 }
 

@@ -36,10 +36,22 @@ type inode struct {
 
 	// What a crash may leave: one of past, the oldest first; the newest is data. If it was never
 	// acknowledged (kept is false) the name may be gone as well, or show what a rename hid: under.
-	past  [][]byte
+	past  []version
 	kept  bool
 	under *inode
 	wrote bool // bytes came that no close acknowledged
+
+	acks   int       // how often something was acknowledged
+	before []version // past as it was before the last time
+}
+
+// version is what a file's bytes were at some time.
+type version struct {
+	data []byte
+
+	written bool // by a write at off, before which they were was
+	was     []byte
+	off     int64
 }
 
 // tree is the model of a file system.
@@ -107,15 +119,35 @@ func (t *tree) follow(p string) (*inode, syscall.Errno) {
 // set is a change of n's bytes.
 func (n *inode) set(data []byte) {
 	n.data, n.timed = data, false
-	n.past = append(n.past, data)
+	n.past = append(n.past, version{data: data})
 }
 
 func (n *inode) writeAt(p []byte, off int64) {
 	data := make([]byte, max(int64(len(n.data)), off+int64(len(p))))
 	copy(data, n.data)
 	copy(data[off:], p)
+	was := n.data
 	n.set(data)
+	n.past[len(n.past)-1] = version{data: data, written: true, was: was, off: off}
 	n.wrote = true
+}
+
+// page is where the kernel may cut a write into several requests, which a commit can come between.
+const page = 4096
+
+// torn reports whether data is what a part of the write leaves that made v.
+func (v version) torn(data []byte) bool {
+	if !v.written {
+		return false
+	}
+	end := int64(commonPrefix(data, v.data))
+	for cut := end / page * page; cut > v.off; cut -= page {
+		rest := v.was[min(cut, int64(len(v.was))):]
+		if int64(len(data)) == cut+int64(len(rest)) && bytes.Equal(data[cut:], rest) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *inode) truncate(size int64) {
@@ -131,7 +163,8 @@ func (n *inode) truncate(size int64) {
 
 // ack notes that what n is now was acknowledged.
 func (n *inode) ack() {
-	n.past, n.kept, n.under, n.wrote = [][]byte{n.data}, true, nil, false
+	n.acks, n.before = n.acks+1, n.past
+	n.past, n.kept, n.under, n.wrote = []version{{data: n.data}}, true, nil, false
 }
 
 // ackAll is what a sync acknowledges.
@@ -146,7 +179,7 @@ func (n *inode) ackAll() {
 func (n *inode) create(name string, k *inode) *inode {
 	n.kids[name] = k
 	k.tag = new(byte)
-	k.past = [][]byte{k.data}
+	k.past = []version{{data: k.data}}
 	return k
 }
 
@@ -323,5 +356,7 @@ func (n *inode) allows(s *seen) bool {
 	if n.kind != file {
 		return n.same(*s, nil)
 	}
-	return slices.ContainsFunc(n.past, func(data []byte) bool { return n.same(*s, data) })
+	return slices.ContainsFunc(n.past, func(v version) bool {
+		return n.same(*s, v.data) || s.kind == file && v.torn(s.data)
+	})
 }

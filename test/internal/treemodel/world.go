@@ -48,7 +48,8 @@ type World struct {
 	killed bool          // a mount died
 	ahead  *atomic.Int64 // of every clock but the machine's, in nanoseconds
 	mounts []*mountproc.Proc
-	starts int // makes new directories
+	doors  []*cosserver.Listener // of the server, one for each mount
+	starts int                   // makes new directories
 	lists  int
 }
 
@@ -88,7 +89,7 @@ func (w *World) begin() error {
 			return err
 		}
 		mc := mountproc.Config{
-			URL: w.bucket.URL, Region: w.bucket.Server.Region(), Bucket: w.bucket.Server.Bucket(),
+			Region: w.bucket.Server.Region(), Bucket: w.bucket.Server.Bucket(),
 			Dir: dir, Cache: dir + ".cache", Log: dir + ".log",
 			Background: w.c.Background, MultipartThreshold: threshold, AttrDelay: 30 * time.Millisecond,
 			Ahead: time.Duration(w.ahead.Load()), Record: w.c.Record,
@@ -97,22 +98,49 @@ func (w *World) begin() error {
 			mc.MetaTTL, mc.NegativeTTL = time.Nanosecond, time.Nanosecond
 		}
 		w.doom(&mc)
-		p, err := mountproc.Start(mc)
+		p, door, err := w.mount(mc)
 		if err != nil {
 			return err
 		}
-		w.mounts = append(w.mounts, p)
+		w.mounts, w.doors = append(w.mounts, p), append(w.doors, door)
 	}
 	return nil
+}
+
+// mount starts a mount that has a door of its own to the server.
+func (w *World) mount(c mountproc.Config) (*mountproc.Proc, *cosserver.Listener, error) {
+	door, err := w.bucket.Server.Listen("127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	c.URL = door.URL
+	p, err := mountproc.Start(c)
+	if err != nil {
+		return nil, nil, errors.Join(err, shut(&door))
+	}
+	return p, door, nil
+}
+
+// shut closes the door of a mount that is gone, and returns when none of its requests is under way: after that
+// nothing changes any more that the mount had asked for and was not told.
+func shut(door **cosserver.Listener) error {
+	d := *door
+	if d == nil {
+		return nil
+	}
+	*door = nil
+	ctx, cancel := context.WithTimeout(context.Background(), hung)
+	defer cancel()
+	return d.Close(ctx)
 }
 
 // killAll ends all mounts; the next begin makes new ones.
 func (w *World) killAll() error {
 	var errs []error
-	for _, p := range w.mounts {
-		errs = append(errs, p.Kill())
+	for i, p := range w.mounts {
+		errs = append(errs, p.Kill(), shut(&w.doors[i]))
 	}
-	w.mounts = nil
+	w.mounts, w.doors = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -133,10 +161,13 @@ func (w *World) mortal(i int) bool { return w.mounts[i].Config.Failpoint != "" }
 func (w *World) restart(i int) error {
 	w.killed = w.killed || !w.mounts[i].Unmounted()
 	for {
+		if err := shut(&w.doors[i]); err != nil {
+			return err
+		}
 		c := w.mounts[i].Config
 		c.Ahead = time.Duration(w.ahead.Load())
 		w.doom(&c)
-		p, err := mountproc.Start(c)
+		p, door, err := w.mount(c)
 		if errors.Is(err, mountproc.ErrDied) && c.Failpoint != "" {
 			w.Died++
 			continue
@@ -144,7 +175,7 @@ func (w *World) restart(i int) error {
 		if err != nil {
 			return err
 		}
-		w.mounts[i] = p
+		w.mounts[i], w.doors[i] = p, door
 		err = p.Sync()
 		if errors.Is(err, mountproc.ErrDied) && c.Failpoint != "" {
 			w.Died++

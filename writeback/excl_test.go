@@ -1,0 +1,122 @@
+package writeback
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cosfuse/cos/cosserver"
+)
+
+// claims makes exclusive creation settle at once, on a clock that the test may put forward.
+func claims(ahead *atomic.Int64) func(*Options) {
+	return func(o *Options) {
+		o.ClaimAtOpen = true
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	}
+}
+
+// createExcl creates and claims a file.
+func (r *rig) createExcl(s *Store, key string) (*Handle, error) {
+	r.t.Helper()
+	f, err := s.Create(key, fileAttr(), CreateMode{Excl: true})
+	r.must(err)
+	h := f.Open(false)
+	f.Release()
+	err = f.Claim()
+	if err != nil {
+		r.must(s.Remove(f))
+		r.must(h.Close())
+	}
+	return h, err
+}
+
+// TestClaim lets the service decide who creates a name, before either has written.
+func TestClaim(t *testing.T) {
+	var ahead atomic.Int64
+	r := newRig(t, claims(&ahead))
+	other := r.newStore(claims(&ahead))
+	h, err := r.createExcl(r.store, "lock")
+	r.must(err)
+	r.wantObject("lock", nil)
+	if _, err := r.createExcl(other, "lock"); !errors.Is(err, ErrExists) {
+		t.Fatalf("the second creator got %v, want ErrExists", err)
+	}
+	if st := other.Status(); len(st) != 0 {
+		t.Errorf("the loser has left: %+v", st)
+	}
+	r.srv.ResetStats()
+	r.write(h, []byte("mine"), 0)
+	r.must(h.Flush())
+	r.must(h.Close())
+	r.wantRequests(map[string]int64{"PutObject": 1})
+	r.wantObject("lock", []byte("mine"))
+}
+
+// TestClaimIsOptional sends nothing unless asked to, nor for what was not created exclusively.
+func TestClaimIsOptional(t *testing.T) {
+	var ahead atomic.Int64
+	r := newRig(t)
+	h, err := r.createExcl(r.store, "k")
+	r.must(err)
+	r.must(h.Flush())
+	plain := r.create(r.newStore(claims(&ahead)), "j", false)
+	r.must(plain.f.Claim())
+	r.wantRequests(map[string]int64{})
+	r.must(errors.Join(h.Close(), plain.Close()))
+}
+
+// TestClaimOfRemovedName creates a name whose deletion still waits: it is sent first.
+func TestClaimOfRemovedName(t *testing.T) {
+	var ahead atomic.Int64
+	r := newRig(t, claims(&ahead))
+	for _, key := range []string{"d/1", "d/lock"} {
+		r.put(key, []byte("old"))
+		h := r.open(r.store, key, false)
+		r.must(h.Close())
+		f := r.store.Acquire(key, h.f.Stat().Base, h.f.Stat().Attr)
+		r.must(r.store.Remove(f))
+		f.Release()
+	}
+	if got := r.store.PendingRemovals(); len(got) != 1 {
+		t.Fatalf("deletions that wait: %q, want one", got)
+	}
+	h, err := r.createExcl(r.store, "d/lock")
+	r.must(err)
+	r.wantObject("d/lock", nil)
+	if _, err := r.createExcl(r.newStore(claims(&ahead)), "d/lock"); !errors.Is(err, ErrExists) {
+		t.Errorf("the second creator got %v, want ErrExists", err)
+	}
+	r.must(h.Close())
+}
+
+// TestClaimTakenOver has somebody break the lock and take it before its first owner writes.
+func TestClaimTakenOver(t *testing.T) {
+	var ahead atomic.Int64
+	r := newRig(t, claims(&ahead))
+	h, err := r.createExcl(r.store, "lock")
+	r.must(err)
+	r.must(r.client.Delete(t.Context(), "lock", nil))
+	r.put("lock", []byte("theirs"))
+	ahead.Store(int64(2 * confirmedFor))
+	r.write(h, []byte("mine"), 0)
+	if err := h.Flush(); !errors.Is(err, ErrConflict) {
+		t.Fatalf("flush: %v, want ErrConflict", err)
+	}
+	r.wantObject("lock", []byte("theirs"))
+	if err := h.Close(); !errors.Is(err, ErrConflict) {
+		t.Errorf("close: %v, want ErrConflict", err)
+	}
+}
+
+// TestClaimLostReply makes the object without telling: it is ours all the same.
+func TestClaimLostReply(t *testing.T) {
+	var ahead atomic.Int64
+	r := newRig(t, claims(&ahead))
+	r.srv.AddRule(cosserver.Rule{Op: "PutObject", When: cosserver.After, Action: cosserver.Reset, Limit: 1})
+	h, err := r.createExcl(r.store, "lock")
+	r.must(err)
+	r.must(h.Close())
+	r.wantObject("lock", nil)
+}
