@@ -191,7 +191,7 @@ func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64, end int64) 
 		n, err := readSome(body, blk.buf[*pos-i*b.o.BlockBytes:])
 		*pos += int64(n)
 		b.countFetched(n)
-		watch.arrived(n)
+		watch.size += int64(n)
 		full := *pos-i*b.o.BlockBytes == int64(len(blk.buf))
 		if full && *pos < end && !b.land(ctx, f, blk, true) {
 			return context.Canceled

@@ -65,10 +65,14 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 	case key == "":
 		return m.bareDirectory("/", m.o.Now()), nil // the whole bucket has no marker
 	case n.IsDir():
-		return m.directory(ctx, key, m.o.Now(), true)
+		o, err := m.directory(ctx, key, m.o.Now(), true)
+		if err != nil {
+			return object{}, err
+		}
+		return m.lendAttr(ctx, n, o)
 	}
 	dirKey, seg := splitKey(key)
-	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.peek(dirKey), m.o.Now()), true)
+	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.look(dirKey, key), m.o.Now()), true)
 }
 
 // Setattr changes size, mode, owner and times. It costs no
@@ -94,6 +98,9 @@ func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 	size, resize := in.GetSize()
 	if !some && !resize {
 		return nil
+	}
+	if err := n.m.renewMarker(ctx, n); err != nil {
+		return err
 	}
 	f := n.openFile()
 	if f == nil || !f.Stat().Unlinked { // without a name, the open file is all there is

@@ -142,7 +142,8 @@ func (m *Mount) fetchPage(ctx context.Context, prefix, marker string) (*cache.Pa
 // asked for one by one, so that who looks at a few names of a large directory does not list it, and who
 // looks at all of them does.
 func (m *Mount) worthListing(dir *node, q *question) int {
-	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted
+	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted ||
+		q.sub != nil && m.o.Store.RemovedBelow(q.key+"/", q.listing.Started)
 	if lagging || q.listing != nil && young(q.now, q.listing.Started, m.o.NegativeTTL) {
 		return 0
 	}

@@ -48,6 +48,9 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 	}
 	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
 	child.overlay(&o)
+	if o.old { // else it may only not have been looked for
+		child.setOldMarker(true)
+	}
 	child.remember(o)
 	n.m.fillEntry(out, &o)
 	return child, nil
@@ -65,10 +68,13 @@ func (m *Mount) search(ctx context.Context, dir *node, comp component, online bo
 	if checkKey(key) != 0 {
 		return object{}, syscall.ENAMETOOLONG
 	}
-	now, listing := m.o.Now(), m.peek(dirKey)
+	now, listing := m.o.Now(), m.look(dirKey, key)
 	for try := 0; ; try++ {
 		q := m.question(dirKey, comp.seg, listing, now)
 		o, err := m.answer(ctx, dir, q, comp.hidden, online)
+		if err == nil {
+			o, err = m.resolveOld(ctx, dir, q, o, comp.hidden, online)
+		}
 		if !errors.Is(err, errUnknown) || !online || try == 2 {
 			return o, err
 		}
@@ -166,6 +172,8 @@ func (m *Mount) serviceBelief(q *question, key string, e *cache.Entry, since tim
 		return b
 	}
 	switch {
+	case e != nil && isDirKey(key) && m.o.Store.RemovedBelow(key, l.Started):
+		return b // it may be shown for what was deleted: ask about it
 	case e != nil:
 		return present
 	case young(q.now, l.Started, absentAge) && (q.proof || q.file != nil || q.sub != nil):

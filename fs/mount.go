@@ -31,7 +31,8 @@ type Mount struct {
 	dirs   *cache.Dirs
 	born   *cache.Table[*cache.Listing] // empty listings of directories that were made here
 
-	counts *cache.Table[count] // by directory: of the last listing that proves absence
+	windows *windows
+	counts  *cache.Table[count] // by directory: of the last listing that proves absence
 
 	hiddenOnce sync.Once
 	scouts     chan struct{}  // one slot for each directory that is listed ahead
@@ -70,6 +71,7 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.facts = newFacts(m)
 	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
 	m.counts = cache.NewTable[count](maxPrefixes, o.Now)
+	m.windows = newWindows(m)
 	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
 		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
 	}, m.fetchPage)

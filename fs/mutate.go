@@ -61,6 +61,7 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
+	m.windows.drop(key)
 	l := &cache.Listing{Prefix: key, Started: proven}
 	m.prove(l)
 	m.born.PutAt(key, l, proven)
@@ -207,9 +208,12 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 	ctx, done := patient(ctx)
 	defer done()
-	err := n.remove(ctx, name, func(_ *node, key string) error {
+	err := n.remove(ctx, name, func(child *node, key string) error {
 		marker, err := n.m.emptyDir(ctx, key)
 		if err != nil {
+			return err
+		}
+		if err := n.m.dropOldMarker(ctx, child, key); err != nil {
 			return err
 		}
 		if l, ok := n.m.o.Store.Local(key); marker || ok && !l.Deleted {
@@ -308,6 +312,7 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 
 // forgetTree forgets what was cached of the directory key and everything below it.
 func (m *Mount) forgetTree(key string) {
+	m.windows.drop(key)
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
 	m.counts.DropPrefix(key)

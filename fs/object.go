@@ -15,7 +15,8 @@ type object struct {
 	attr  writeback.Attr
 	ctime time.Time // zero: as mtime
 	size  int64
-	bare  bool      // a directory with no marker: the prefix alone
+	bare  bool      // a directory with no marker: the prefix alone, or an old marker
+	old   bool      // a directory that an old marker stands for
 	gone  bool      // unlinked
 	asked time.Time // the service or a change of ours vouches for it as of then
 	fluid bool      // being changed here: attributes may not be cached

@@ -2,7 +2,10 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
+
+	"cosfuse/cache"
 )
 
 // keyOf is KeyOf for the mount.
@@ -33,12 +36,14 @@ func (m *Mount) Refresh(ctx context.Context, path string) error {
 		m.o.Attrs.clear() // what of it is below a directory cannot be told there
 	}
 	m.dirs.DropTree(dirKey)
+	m.windows.drop(dirKey)
 	m.born.DropPrefix(dirKey)
 	if key != m.o.Prefix {
 		parent, _ := splitKey(key)
 		m.facts.drop(key)
 		m.facts.drop(dirKey)
 		m.dirs.Drop(parent)
+		m.windows.drop(parent)
 		m.born.Drop(parent)
 	}
 	for _, k := range []string{key, dirKey} {
@@ -47,6 +52,9 @@ func (m *Mount) Refresh(ctx context.Context, path string) error {
 		}
 	}
 	l, err := m.list(ctx, dirKey)
+	if errors.Is(err, cache.ErrLongListing) {
+		return nil
+	}
 	if err != nil || key == m.o.Prefix || !l.Empty() {
 		return err
 	}

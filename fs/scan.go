@@ -27,7 +27,11 @@ const (
 // step notes that entry i of l was asked for.
 func (s *scan) step(l *cache.Listing, i, slack int) {
 	if s.listing != l {
-		*s = scan{listing: l, last: -1}
+		n := scan{listing: l, last: -1}
+		if old := s.listing; old != nil && s.last >= 0 && len(old.Entries)-s.last <= slack && old.Started.Equal(l.Started) && i <= slack {
+			n.run = s.run // the next part of one listing
+		}
+		*s = n
 	}
 	if d := i - s.last; d > 0 && d <= slack {
 		s.run++

@@ -131,6 +131,9 @@ func (n *node) changeXattrs(ctx context.Context, op string, change func(map[stri
 func (n *node) changeAttr(ctx context.Context, op string, change func(*writeback.Attr) error) syscall.Errno {
 	ctx, done := patient(ctx)
 	defer done()
+	if err := n.m.renewMarker(ctx, n); err != nil {
+		return n.m.fail(op, n.label(), err)
+	}
 	f, err := n.m.acquire(ctx, n)
 	if err != nil {
 		return n.m.fail(op, n.label(), err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"cosfuse/cache"
@@ -46,17 +47,12 @@ func (f *File) enterToChange() (*turn, error) { return f.enterBy(f.s.enterToChan
 // enterBy waits for a turn on f's key by means of enter.
 func (f *File) enterBy(enter func(keys, trees []string) (*turn, error)) (*turn, error) {
 	for {
-		f.mu.Lock()
-		key := f.key
-		f.mu.Unlock()
-		t, err := enter([]string{key}, nil)
+		keys := f.keys()
+		t, err := enter(keys, nil)
 		if err != nil {
 			return nil, err
 		}
-		f.mu.Lock()
-		same := f.key == key
-		f.mu.Unlock()
-		if same {
+		if slices.Equal(f.keys(), keys) {
 			return t, nil
 		}
 		t.done()
@@ -90,7 +86,10 @@ func (f *File) commitInTurn(need func() bool) error {
 		f.mu.Unlock()
 		f.s.Failpoint(fpCommitFrozen)
 		start := f.s.now()
-		r, err := c.publish(f.s.ctx)
+		r, err := result{}, f.s.checkOnlyCopy(c.key, f)
+		if err == nil {
+			r, err = c.publish(f.s.ctx)
+		}
 		f.s.Failpoint(fpCommitPublished)
 		f.thaw(c, r, err)
 		f.s.Failpoint(fpCommitAdopted)
@@ -127,6 +126,7 @@ type snapshot struct {
 	f      *File
 	ctx    context.Context
 	key    string
+	behind string // as in File
 	base   Version
 	attr   Attr
 	size   int64
@@ -160,7 +160,7 @@ type result struct {
 
 // freezeLocked takes a snapshot. Writes from now on go to a newer staging file.
 func (f *File) freezeLocked() *snapshot {
-	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, base: f.base, attr: f.bornLocked(), size: f.size, ext: f.ext.Clone(),
+	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, behind: f.behind, base: f.base, attr: f.bornLocked(), size: f.size, ext: f.ext.Clone(),
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
 		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown, wrote: f.wrote, lastStage: f.cur,
@@ -200,12 +200,16 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 		return // Remove got the turn after us and knows that there is an object now
 	}
 	f.adoptLocked(c, r)
+	if c.behind != "" {
+		f.arrivedHereLocked(c.behind, c.base)
+	}
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
 	e := f.s.names.get(f.key)
 	e.aclKnown = f.aclKnown && f.tagsKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
+	f.s.removals.hold(f.key, false)
 	f.s.mu.Unlock()
 	if replaced {
 		f.s.forgetRemoval(f.key)
@@ -333,7 +337,7 @@ func (c *snapshot) readPiece(p []byte, e extent.Extent) error {
 func (f *File) fetcher(v Version) cache.FetchFunc {
 	return func(ctx context.Context, off, size int64) (io.ReadCloser, error) {
 		f.mu.Lock()
-		key := f.key
+		key := f.srcLocked()
 		f.mu.Unlock()
 		r, err := f.s.Fetch(ctx, key, v, off, size)
 		if err != nil {

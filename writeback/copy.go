@@ -55,7 +55,7 @@ func (c *snapshot) learnACL(ctx context.Context) error {
 	if c.aclKnown || c.f.s.IgnoreACL || c.base.Absent() {
 		return nil
 	}
-	acl, err := c.f.s.Client.ObjectACL(ctx, c.key)
+	acl, err := c.f.s.Client.ObjectACL(ctx, c.src())
 	switch {
 	case untold(err):
 		c.f.s.Logger.Warn("the ACL of an object that is replaced cannot be read; the new one gets the bucket's", "key", c.key, "err", err)
@@ -77,7 +77,7 @@ func (c *snapshot) learnUntold(ctx context.Context) error {
 	if c.tagsKnown || c.f.s.IgnoreACL || c.base.Absent() {
 		return nil
 	}
-	tags, err := c.f.s.Client.ObjectTagging(ctx, c.key)
+	tags, err := c.f.s.Client.ObjectTagging(ctx, c.src())
 	if err != nil && !untold(err) {
 		return err
 	}
@@ -173,7 +173,7 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 	if c.base.Size > s.copyLimit() {
 		return c.copyParts(ctx, key)
 	}
-	o := &cos.CopyOptions{Source: cos.Source{Key: c.key, Conditions: cos.Conditions{IfMatch: c.base.ETag}}}
+	o := &cos.CopyOptions{ForbidOverwrite: c.forbids(key), Source: cos.Source{Key: c.src(), Conditions: cos.Conditions{IfMatch: c.base.ETag}}}
 	if h != nil {
 		o.Replace, o.Headers = true, *h
 		o.Headers.Tagging = "" // the copy keeps them
@@ -218,7 +218,7 @@ func (c *snapshot) copyParts(ctx context.Context, key string) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	r, err := b.upload(ctx, key, b.parts(true), h, false)
+	r, err := b.upload(ctx, key, b.parts(true), h, c.forbids(key))
 	if err != nil {
 		return Version{}, b.readError(err)
 	}
@@ -243,9 +243,9 @@ func (c *snapshot) relayTo(ctx context.Context, key string) (Version, error) {
 	}
 	var r *cos.PutResult
 	if b.size > c.f.s.MultipartThreshold {
-		r, err = b.upload(ctx, key, b.parts(false), h, false)
+		r, err = b.upload(ctx, key, b.parts(false), h, c.forbids(key))
 	} else {
-		r, err = c.f.s.Client.Put(ctx, key, b, b.size, &cos.PutOptions{Headers: h})
+		r, err = c.f.s.Client.Put(ctx, key, b, b.size, &cos.PutOptions{Headers: h, ForbidOverwrite: c.forbids(key)})
 	}
 	if err != nil {
 		return Version{}, b.readError(err)

@@ -104,7 +104,7 @@ func (f *File) copyable(off, size int64) ([]taken, error) {
 		case e.Kind == extent.Remote || e.Kind == extent.Sent:
 			return nil, ErrCopyBytes
 		case e.Kind == extent.Base, e.Kind == extent.Staged && !e.Dirty && e.SrcOff == e.Off && !f.base.Absent():
-			if f.unlinked || f.s.copyRefused(f.base) || archived(f.attr.Headers.StorageClass) {
+			if f.unlinked || f.behind != "" || f.s.copyRefused(f.base) || archived(f.attr.Headers.StorageClass) {
 				return nil, ErrCopyBytes
 			}
 			p.Kind, p.key, p.v, p.SrcOff = extent.Remote, f.key, f.base, e.Off
@@ -182,8 +182,8 @@ func (h *Handle) takeStaged(ctx context.Context, by int64, src *Handle, e extent
 		if k < len(p) {
 			return n, ErrCopyBytes // cut meanwhile
 		}
-		if _, err := h.stage(p, off+by); err != nil {
-			return n, err
+		if err := h.stage(p, off+by); err != nil {
+			return n, h.poison(err)
 		}
 		off, n = off+int64(k), n+int64(k)
 	}

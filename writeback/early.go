@@ -102,7 +102,7 @@ func (f *File) beginEarlyLocked() *early {
 // learnForEarly asks what HEAD does not tell of an object that the upload will replace.
 func (f *File) learnForEarly(e *early) error {
 	f.mu.Lock()
-	c := &snapshot{f: f, key: e.key, base: f.base, attr: e.attr, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown}
+	c := &snapshot{f: f, key: e.key, behind: f.behind, base: f.base, attr: e.attr, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown}
 	f.mu.Unlock()
 	if err := c.learnUntold(f.s.ctx); err != nil {
 		return err

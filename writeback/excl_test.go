@@ -9,12 +9,16 @@ import (
 	"cosfuse/cos/cosserver"
 )
 
-// claims makes exclusive creation settle at once, on a clock that the test may put forward.
-func claims(ahead *atomic.Int64) func(*Options) {
-	return func(o *Options) {
-		o.ClaimAtOpen = true
-		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	}
+// handClock stands still unless the test moves it.
+type handClock struct{ past atomic.Int64 } // nanoseconds since handStart
+
+var handStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (c *handClock) now() time.Time { return handStart.Add(time.Duration(c.past.Load())) }
+
+// claims makes exclusive creation settle at once, on a clock that the test moves.
+func claims(c *handClock) func(*Options) {
+	return func(o *Options) { o.ClaimAtOpen, o.Now = true, c.now }
 }
 
 // createExcl creates and claims a file.
@@ -34,9 +38,9 @@ func (r *rig) createExcl(s *Store, key string) (*Handle, error) {
 
 // TestClaim lets the service decide who creates a name, before either has written.
 func TestClaim(t *testing.T) {
-	var ahead atomic.Int64
-	r := newRig(t, claims(&ahead))
-	other := r.newStore(claims(&ahead))
+	var clock handClock
+	r := newRig(t, claims(&clock))
+	other := r.newStore(claims(&clock))
 	h, err := r.createExcl(r.store, "lock")
 	r.must(err)
 	r.wantObject("lock", nil)
@@ -56,12 +60,12 @@ func TestClaim(t *testing.T) {
 
 // TestClaimIsOptional sends nothing unless asked to, nor for what was not created exclusively.
 func TestClaimIsOptional(t *testing.T) {
-	var ahead atomic.Int64
+	var clock handClock
 	r := newRig(t)
 	h, err := r.createExcl(r.store, "k")
 	r.must(err)
 	r.must(h.Flush())
-	plain := r.create(r.newStore(claims(&ahead)), "j", false)
+	plain := r.create(r.newStore(claims(&clock)), "j", false)
 	r.must(plain.f.Claim())
 	r.wantRequests(map[string]int64{})
 	r.must(errors.Join(h.Close(), plain.Close()))
@@ -69,8 +73,8 @@ func TestClaimIsOptional(t *testing.T) {
 
 // TestClaimOfRemovedName creates a name whose deletion still waits: it is sent first.
 func TestClaimOfRemovedName(t *testing.T) {
-	var ahead atomic.Int64
-	r := newRig(t, claims(&ahead))
+	var clock handClock
+	r := newRig(t, claims(&clock))
 	for _, key := range []string{"d/1", "d/lock"} {
 		r.put(key, []byte("old"))
 		h := r.open(r.store, key, false)
@@ -85,7 +89,7 @@ func TestClaimOfRemovedName(t *testing.T) {
 	h, err := r.createExcl(r.store, "d/lock")
 	r.must(err)
 	r.wantObject("d/lock", nil)
-	if _, err := r.createExcl(r.newStore(claims(&ahead)), "d/lock"); !errors.Is(err, ErrExists) {
+	if _, err := r.createExcl(r.newStore(claims(&clock)), "d/lock"); !errors.Is(err, ErrExists) {
 		t.Errorf("the second creator got %v, want ErrExists", err)
 	}
 	r.must(h.Close())
@@ -93,13 +97,13 @@ func TestClaimOfRemovedName(t *testing.T) {
 
 // TestClaimTakenOver has somebody break the lock and take it before its first owner writes.
 func TestClaimTakenOver(t *testing.T) {
-	var ahead atomic.Int64
-	r := newRig(t, claims(&ahead))
+	var clock handClock
+	r := newRig(t, claims(&clock))
 	h, err := r.createExcl(r.store, "lock")
 	r.must(err)
 	r.must(r.client.Delete(t.Context(), "lock", nil))
 	r.put("lock", []byte("theirs"))
-	ahead.Store(int64(2 * confirmedFor))
+	clock.past.Store(int64(2 * confirmedFor))
 	r.write(h, []byte("mine"), 0)
 	if err := h.Flush(); !errors.Is(err, ErrConflict) {
 		t.Fatalf("flush: %v, want ErrConflict", err)
@@ -112,8 +116,8 @@ func TestClaimTakenOver(t *testing.T) {
 
 // TestClaimLostReply makes the object without telling: it is ours all the same.
 func TestClaimLostReply(t *testing.T) {
-	var ahead atomic.Int64
-	r := newRig(t, claims(&ahead))
+	var clock handClock
+	r := newRig(t, claims(&clock))
 	r.srv.AddRule(cosserver.Rule{Op: "PutObject", When: cosserver.After, Action: cosserver.Reset, Limit: 1})
 	h, err := r.createExcl(r.store, "lock")
 	r.must(err)

@@ -20,6 +20,7 @@ type File struct {
 
 	mu        sync.Mutex // guards the fields below; Store.mu may be taken inside
 	key       string     // object name as of now; changes only under a turn on it
+	behind    string     // key of the base, if a rename could not move it to key; "" = key
 	base      Version    // what ext's Base extents are of; zero: no object is known
 	attr      Attr       // Mtime zero: the base's Last-Modified
 	ctime     time.Time  // of our last change of attributes; zero: mtime
@@ -100,7 +101,7 @@ func (f *File) Stat() Stat {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st := Stat{Key: f.key, Size: f.size, Attr: f.bornLocked(), MtimeKnown: true, Ctime: f.ctime, Base: f.base,
-		Dirty: f.dirtyLocked() || f.committing, DirtyData: f.dirtyData || f.neverCommitted, Unlinked: f.unlinked,
+		Dirty: f.dirtyLocked() || f.committing, DirtyData: f.dirtyData || f.neverCommitted || f.behind != "", Unlinked: f.unlinked,
 		Handles: f.handles, Err: f.err}
 	if st.Attr.Mtime.IsZero() {
 		st.Attr.Mtime = f.base.LastModified
@@ -114,7 +115,7 @@ func (f *File) Stat() Stat {
 
 // dirtyLocked reports whether anything of f is not in COS and should be.
 func (f *File) dirtyLocked() bool {
-	return !f.unlinked && (f.dirtyData || f.dirtyAttr || f.neverCommitted)
+	return !f.unlinked && (f.dirtyData || f.dirtyAttr || f.neverCommitted || f.behind != "")
 }
 
 // setBase makes f a clean view of v. The caller holds f.mu or is the only one to know f.
@@ -392,7 +393,7 @@ type baseReader struct {
 
 // objectIDLocked names the base for the block cache.
 func (f *File) objectIDLocked() cache.ObjectID {
-	return cache.ObjectID{Key: f.key, ETag: f.base.ETag, Size: f.base.Size}
+	return cache.ObjectID{Key: f.srcLocked(), ETag: f.base.ETag, Size: f.base.Size}
 }
 
 // useReaderLocked returns a reader of the base; unuseReader gives it back.

@@ -115,10 +115,19 @@ func readFull(ctx context.Context, r *baseReader, p []byte, off int64) error {
 // with ErrPoisoned until the file is truncated to zero or opened anew, so that what failed is never
 // committed in part.
 func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
-	if err := h.f.s.makeRoom(h.f, int64(len(p))); err != nil {
-		return 0, h.poison(err)
+	f := h.f
+	for {
+		freed := f.s.budget.next()
+		err := f.s.makeRoom(f, int64(len(p)))
+		if err == nil {
+			if err = h.stage(p, off); err == nil {
+				return len(p), nil
+			}
+		}
+		if !isDiskFull(err) || f.s.freeRoom(f, freed) != nil {
+			return 0, h.poison(err)
+		}
 	}
-	return h.stage(p, off)
 }
 
 // poison makes the handle fail from now on, unless it does already, and returns what to tell.
@@ -135,31 +144,30 @@ func (h *Handle) poison(err error) error {
 	return err
 }
 
-// stage is WriteAt once there is room.
-func (h *Handle) stage(p []byte, off int64) (int, error) {
+// stage is WriteAt once there is room. If it fails nothing was written, and the handle is not poisoned yet.
+func (h *Handle) stage(p []byte, off int64) error {
 	f := h.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h.poisoned {
-		return 0, ErrPoisoned
+		return ErrPoisoned
 	}
 	if f.parted {
-		return 0, ErrStale
+		return ErrStale
 	}
 	if len(p) == 0 {
-		return 0, nil
+		return nil
 	}
 	if h.appends {
 		off = f.size
 	}
 	if err := f.stageLocked(p, off); err != nil {
-		h.poisoned = true
-		return 0, err
+		return err
 	}
 	f.appendOnly = f.appendOnly && h.appends
 	f.touchDataLocked(off + int64(len(p)))
 	f.sendEarlyLocked(off + int64(len(p)))
-	return len(p), nil
+	return nil
 }
 
 // stageLocked stores p as dirty bytes at off.

@@ -100,7 +100,7 @@ func recordStatus(r journal.Inode, held map[string]int64) (FileStatus, error) {
 	missing := ext.Any(func(e extent.Extent) bool {
 		return e.Kind == extent.Staged && held[stagingName(r.Ino, e.Src)] < e.SrcOff+e.Len()
 	})
-	st := FileStatus{Ino: r.Ino, Key: r.Key, State: StateWaiting, Size: r.Size, Left: ext.Dirty(), Since: r.Since, Err: r.Err}
+	st := FileStatus{Ino: r.Ino, Key: r.Key, State: StateWaiting, Size: r.Size, Left: ext.Dirty(), Since: r.Since, Err: r.Err, Behind: r.Behind}
 	switch {
 	case missing:
 		st.State = StateDamaged

@@ -119,7 +119,7 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 	r := journal.Inode{Ino: f.ino, Key: f.key, Base: versionRecord(f.base), Size: f.size, Attr: attr,
 		NeverCommitted: f.neverCommitted, Fresh: f.fresh, Shadows: f.shadows, ShadowsAt: f.shadowsAt, Excl: f.create.Excl, Trunc: f.create.Trunc,
 		DirtyData: f.dirtyData, DirtyAttr: f.dirtyAttr || f.frozenAttr, AppendOnly: f.appendOnly && (!f.committing || f.frozenAppend),
-		MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
+		Behind: f.behind, MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
 	if f.err != nil {
 		r.Err = f.err.Error()
 	}

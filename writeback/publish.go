@@ -46,6 +46,9 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 func (c *snapshot) publishPlan(ctx context.Context, plan planKind) (result, error) {
 	switch plan {
 	case planAttr:
+		if c.behind != "" {
+			return c.publishMove(ctx)
+		}
 		return c.publishAttr(ctx)
 	case planCopy:
 		return c.publishCopy(ctx, c.wholeSource())
@@ -125,7 +128,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 	if !c.derived() || c.f.s.now().Sub(c.base.Confirmed) < confirmedFor {
 		return nil
 	}
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound):
 		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
@@ -140,7 +143,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 // checkRecovered makes sure that nobody wrote while this change lay in the journal of a mount that was
 // gone, whether it is derived from what they replaced or not: it is older than theirs.
 func (c *snapshot) checkRecovered(ctx context.Context) error {
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound) && c.base.Absent():
 		return nil
@@ -340,7 +343,7 @@ func (c *snapshot) sendPart(ctx context.Context, key, id string, p plannedPart) 
 	}
 	from := p.from
 	if from == nil {
-		from = &source{key: c.key, v: c.base}
+		from = &source{key: c.src(), v: c.base}
 	}
 	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: from.wire()})
 	switch {

@@ -44,6 +44,7 @@ func (s *Store) replay(st *journal.State) error {
 			return fmt.Errorf("recover %q: %w", r.Key, err)
 		}
 		s.ino = max(s.ino, r.Ino)
+		s.restoreBehind(f, r)
 		switch {
 		case f.damaged:
 			s.recovery.Damaged++

@@ -19,6 +19,9 @@ func (s *Store) Remove(f *File) error {
 		return err
 	}
 	defer t.done()
+	if err := f.giveUpBehind(); err != nil {
+		return err
+	}
 	going := s.going(f.Stat().Key) // what f was to replace goes without us
 	f.mu.Lock()
 	key, base, journalled := f.key, f.base, f.journalled
@@ -84,6 +87,7 @@ func (f *File) detach(key string, base Version, inCOS, doom, later bool) {
 	}
 	if f.doomed {
 		e.doomed = f
+		f.s.removals.hold(key, true)
 	}
 	if later || doom && !f.doomed { // its last handle was closed since it was looked at
 		f.s.removals.add(key, base)
@@ -140,6 +144,7 @@ func (f *File) deleteDoomed() error {
 	s.Failpoint(fpDoomedDeleted)
 	s.mu.Lock()
 	e.doomed = nil
+	s.removals.hold(key, false)
 	if (err != nil || left) && e.file == nil {
 		e.changed = false // an object is there, and so is its name
 	} else if e.file == nil {

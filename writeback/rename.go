@@ -18,7 +18,7 @@ import (
 func (s *Store) Rename(f *File, dst string, replaces bool) error {
 	for {
 		src := f.Stat().Key
-		t, err := s.enterToChange([]string{src, dst}, nil)
+		t, err := s.enterToChange(append(f.keys(), dst), nil)
 		if err != nil {
 			return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 		}
@@ -36,6 +36,9 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 
 // renameInTurn renames with the turn on both keys.
 func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
+	if err := errors.Join(s.checkOnlyCopy(dst, f), f.moveHere()); err != nil {
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
 	if err := f.deleteShadowed(src); err != nil {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
@@ -175,10 +178,10 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	d := s.names.at(dst)
 	old := d.file
 	d.file, d.deleted = f, false
-	if !f.base.Absent() {
+	if !f.base.Absent() && f.behind == "" {
 		s.recordLocked(dst, f.base, f.attr)
 	}
-	if f.base.Absent() && (d.doomed != nil || s.removals.waits(dst)) {
+	if f.base.Absent() && s.goingLocked(dst, d) {
 		f.shadowLocked()
 	}
 	s.mu.Unlock()
@@ -210,8 +213,8 @@ func (f *File) orphan() {
 
 // RenameTree moves every key at or below src ("/"-terminated) to dst, which holds nothing but perhaps a
 // marker. Files that were never committed move without a request; the others are copied, several at a
-// time, then the old keys are deleted in batches. If a copy fails, the copies made are removed and
-// nothing has moved.
+// time, then the old keys are deleted in batches. Objects that the service refuses to copy are left behind:
+// see behind.go. If it refuses all, or another copy fails, the copies made are removed and nothing has moved.
 func (s *Store) RenameTree(src, dst string) error {
 	s.mu.Lock()
 	s.ino++
@@ -240,6 +243,8 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	}
 	if resumed {
 		s.loseReplaced(dst, r.Replaced)
+	} else if err := s.checkOnlyCopies(dst); err != nil {
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	objects, err := s.listTree(src)
 	if err != nil {
@@ -262,7 +267,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 			return fmt.Errorf("rename %q: %w", src, err)
 		}
 	}
-	copies, err := s.copyTree(objects, have, src, dst)
+	copies, behind, err := s.copyTree(objects, have, src, dst, resumed)
 	if err != nil && resumed {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
@@ -271,14 +276,12 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		s.forgetRename(r.ID)
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
-	keys := make([]string, len(objects))
-	for i, o := range objects {
-		keys[i] = o.Key
-	}
+	keys := s.movedKeys(objects)
 	s.Failpoint(fpTreeCopied)
 	failed, err := s.Client.DeleteMany(s.ctx, keys)
 	s.Failpoint(fpTreeDeleted)
 	if len(failed) > 0 && len(failed) == len(keys) && !resumed { // not ours to delete: nothing is gone yet
+		s.undoBehind(behind)
 		s.undoCopies(copies, objects, src, dst)
 		s.forgetRename(r.ID)
 		return fmt.Errorf("rename %q to %q: delete %q: %w", src, dst, failed[0].Key, failed[0].Err)
@@ -287,6 +290,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		s.Logger.Error("a renamed directory left old names behind in the bucket", "key", src, "len", len(failed), "err", err)
 	}
 	s.moveTree(src, dst, objects, copies)
+	s.queueBehind(behind)
 	s.Failpoint(fpTreeMoved)
 	if err == nil && len(failed) == 0 {
 		s.forgetRename(r.ID)
@@ -339,11 +343,12 @@ func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
 	return out, nil
 }
 
-// copyTree copies objects to their new keys. What it returns lines up with objects; an absent version
-// was not copied. What is in have already, with the same content, is not copied again; but for the marker of
-// the directory itself, as one that an empty directory had before looks the same.
-func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Version, error) {
-	out := make([]Version, len(objects))
+// copyTree copies objects to their new keys. The versions it returns line up with objects; an absent one was
+// not copied. What is in have already, with the same content, is not copied again; but for the marker of
+// the directory itself, as one that an empty directory had before looks the same. What is to be left behind
+// is returned, too; of a rename that is not resumed it must not be all.
+func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string, resumed bool) ([]Version, []leftBehind, error) {
+	out, refused := make([]Version, len(objects)), make([]error, len(objects))
 	there := make(map[string]cos.ListEntry, len(have))
 	for _, e := range have {
 		there[e.Key] = e
@@ -364,12 +369,20 @@ func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Vers
 			s.Failpoint(fpTreeCopy)
 			out[i] = v
 			if err != nil {
-				return fmt.Errorf("copy %q: %w", o.Key, err)
+				err = fmt.Errorf("copy %q: %w", o.Key, err)
 			}
-			return nil
+			if refusal(err) && !isDirKey(o.Key) {
+				refused[i] = err
+				return nil
+			}
+			return err
 		})
 	}
-	return out, g.Wait()
+	if err := g.Wait(); err != nil {
+		return out, nil, err
+	}
+	behind, err := s.leaveRefused(objects, out, refused, resumed)
+	return out, behind, err
 }
 
 // copyListed copies an object known from a listing, with its attributes if they wait to be sent.
@@ -459,9 +472,9 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 				f.dirtyAttr = f.dirtyAttr && f.copiedAttr != f.attrSeq+1
 				f.closeReaderLocked()
 			}
-			f.fresh = false
+			f.fresh = f.behind != ""
 			s.moveName(f, from, dst+from[len(src):], was)
-			if err := f.rejournalLocked(); err != nil {
+			if err := f.rejournalMovedLocked(); err != nil {
 				s.Logger.Error("journal keeps the old name of a renamed file", "ino", f.ino, "key", f.key, "err", err)
 			}
 			delete(moved, from)

@@ -223,6 +223,7 @@ func (f *File) freezeOver(now Version) (*snapshot, error) {
 	switch {
 	case !f.unlinked || !f.conflict:
 		return nil, ErrInUse // open once more, or settled by somebody else
+	case f.behind != "": // whatever is there is to be replaced by what is under the old name
 	case f.dirtyData || f.neverCommitted:
 		if ofBase && !now.Same(f.base) {
 			return nil, fmt.Errorf("%w: they were in the version that was replaced", ErrIncomplete)
@@ -266,11 +267,15 @@ func (f *File) thawOver(c *snapshot, r result, err error) error {
 	e.aclKnown = c.aclKnown && c.tagsKnown
 	replaced := e.doomed != nil // what was to be deleted is replaced
 	e.doomed = nil
+	s.removals.hold(f.key, false)
 	s.mu.Unlock()
 	if replaced {
 		s.forgetRemoval(f.key)
 	}
 	s.removals.void(f.key)
+	if c.behind != "" {
+		f.arrivedHereLocked(c.behind, c.base)
+	}
 	if r.keptAttr {
 		f.setBase(r.v)
 		f.dirtyAttr, f.attempt = true, nil
@@ -285,6 +290,11 @@ func (f *File) dropParkedLocked() error {
 		return err
 	}
 	f.unlinked, f.conflict, f.damaged = true, false, false
+	if from := f.behind; from != "" { // it goes by its old name again
+		f.behind = ""
+		f.notBehindLocked(from)
+		f.s.Changed(from)
+	}
 	f.s.mu.Lock()
 	delete(f.s.parked, f.ino)
 	if e := f.s.names.get(f.key); e != nil && e.file == f {

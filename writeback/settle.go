@@ -82,6 +82,9 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	if v == nil {
 		return f.persistLocked()
 	}
+	if f.behind != "" {
+		f.arrivedHereLocked(f.behind, f.base)
+	}
 	var m extent.Map
 	m.Set(extent.Extent{Off: 0, End: v.Size, Kind: extent.Base})
 	shift := v.Size - a.Size // others appended behind us

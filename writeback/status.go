@@ -35,6 +35,10 @@ type FileStatus struct {
 	Since time.Time // when it became dirty; zero if nothing was written to it yet
 	Open  bool      // somebody has it open
 	Err   string    // of the last commit; "" if it has not failed
+
+	// Behind is the key at which its object still is, because the rename of a directory could not move it;
+	// "" = Key. Drop gives it that name back.
+	Behind string
 }
 
 // Status tells of everything dirty and everything kept, in the order of keys. It may wait for the local
@@ -66,7 +70,7 @@ func (f *File) status() (st FileStatus, ok bool) {
 		return FileStatus{}, false
 	}
 	st = FileStatus{Ino: f.ino, Key: f.key, State: f.stateLocked(), Size: f.size, Left: f.leftLocked(), Since: f.dirtySince,
-		Open: f.handles > 0}
+		Open: f.handles > 0, Behind: f.behind}
 	if err := cmp.Or(f.lastErr, f.err); err != nil {
 		st.Err = err.Error()
 	}

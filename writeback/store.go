@@ -288,7 +288,7 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	a.Known = true
 	f := s.newFileLocked(key, a)
 	f.aclKnown, f.tagsKnown = true, true
-	if e.doomed != nil || s.removals.waits(key) {
+	if s.goingLocked(key, e) {
 		f.shadowLocked()
 	}
 	f.create, f.fresh = m, !f.shadows

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"cosfuse/cache"
@@ -48,6 +49,11 @@ func (o *mountOptions) openNotes(log *slog.Logger) (*cache.Notes, error) {
 		Dir: filepath.Join(o.cacheDir, notesName), MaxBytes: min(max(int64(o.diskCache)/8, 1), maxNotes),
 		MinFreeBytes: int64(o.diskFree), Logger: log,
 	})
+}
+
+// dropKept deletes what mounts keep of what they read. None may be using it.
+func (o *mountOptions) dropKept() error {
+	return errors.Join(os.RemoveAll(filepath.Join(o.cacheDir, blocksName)), os.RemoveAll(filepath.Join(o.cacheDir, notesName)))
 }
 
 // brokeOff is true of a download that ended early and may be continued where it did: what the service

@@ -171,7 +171,7 @@ OLD="_netdev,allow_other,url=$URL,endpoint=$REGION,passwd_file=$PWD/passwd,use_c
 echo "cosfs#$BUCKET:/pre $PWD/mnt fuse $OLD 0 0" >fstab
 mount -a; stat -c 'old fstab %a' mnt; cat mnt/d/f; findmnt -no FSTYPE mnt; umount mnt; ls big
 echo "$BUCKET:/pre $PWD/mnt fuse.cosfs $OLD 0 0" >fstab
-mount -a; mount -a; stat -c 'newer fstab %a' mnt; umount mnt; ls big/cosfuse/*/ | grep -c blocks || :
+mount -a; mount -a; stat -c 'newer fstab %a' mnt; umount mnt; ls big/cosfuse/*/ | grep -c -e blocks -e attributes || :
 `, []string{"as cosfs 777\n", "as cosfuse 750\nas cosfuse 755\nas cosfuse 755\n", "old fstab 777\ntext\nfuse.cosfuse\ncosfuse\n", "newer fstab 777\n0\n"}},
 
 	{"mistakes", `

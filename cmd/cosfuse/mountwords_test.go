@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -335,4 +337,69 @@ func TestUsualCredentials(t *testing.T) {
 	if got := homeDir(func(string) string { return "" }); got == "" {
 		t.Error("no home without HOME, though the system knows this user")
 	}
+}
+
+// TestWordsOfTheClient checks what the words about requests make of the client's options.
+func TestWordsOfTheClient(t *testing.T) {
+	type result struct {
+		Attempts    int
+		Dial, Stall time.Duration
+		Agent       string
+	}
+	tests := []struct {
+		words string
+		want  result
+	}{
+		{"retries=2", result{}}, // fewer than we try anyway
+		{"retries=10,connect_timeout=7,readwrite_timeout=11,user_agent_suffix=x", result{11, 7 * time.Second, 11 * time.Second, "cosfuse-x"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.words, func(t *testing.T) {
+			o, err := loadWords(t, "-o"+tt.words, "--region=ap-x", "--anonymous", "b-1", "/m")
+			if err != nil {
+				t.Fatal(err)
+			}
+			opt, err := o.clientOptions(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := (result{opt.Attempts, opt.DialTimeout, opt.StallTimeout, opt.UserAgent}); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestRole checks that a machine's role signs, and what is said where there is none.
+func TestRole(t *testing.T) {
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/roles/":
+			fmt.Fprintln(w, "backup")
+		case "/roles/backup":
+			fmt.Fprint(w, `{"TmpSecretId":"id","TmpSecretKey":"key","Token":"t","ExpiredTime":4102444800,"Code":"Success"}`)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer metadata.Close()
+	for _, role := range []string{"backup", "default"} {
+		o, err := loadWords(t, "-ocam_role="+role+",cam_role_endpoint="+metadata.URL+"/roles", "--region=ap-x", "b-1", "/m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := o.provider(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := p.Credentials(t.Context()); err != nil || c.SecretID != "id" || c.Token != "t" {
+			t.Errorf("role %s: %v, %v", role, c, err)
+		}
+		if a := o.origin(); a.Role != role || a.RoleEndpoint != metadata.URL+"/roles" {
+			t.Errorf("the cache directory remembers %+v", a)
+		}
+	}
+	tc := newTestCLI(t)
+	tc.expectFailure(t, []string{"mount", "--role=none", "--role-endpoint=" + metadata.URL + "/roles", "--region=ap-x", "b-1", tc.mkdir(t, "mnt"), "-f", "--log-file=" + filepath.Join(tc.dir, "log")},
+		exitUsage, []string{"instance role none", "404", "console"})
 }

@@ -70,6 +70,7 @@ func (c *classRules) Set(text string) error {
 				return errors.New("want a pattern such as *.log before the equals sign")
 			}
 		}
+		rule.Class = strings.ToUpper(rule.Class)
 		if _, err := path.Match(rule.Pattern, ""); err != nil {
 			return err
 		}

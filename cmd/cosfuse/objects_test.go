@@ -13,7 +13,7 @@ func TestObjectOptions(t *testing.T) {
 	mount := func(args ...string) []string {
 		return append(args, "--region=ap-guangzhou", "--anonymous", "--cache-dir=/c", "b-1", "/m")
 	}
-	o, _, err := loadOptions(t, mount("--storage-class=*.log=COLD,deep/*=ARCHIVE", "--storage-class=STANDARD_IA", "--acl=private",
+	o, _, err := loadOptions(t, mount("--storage-class=*.log=COLD,deep/*=ARCHIVE", "--storage-class=standard_ia", "--acl=private",
 		"--sse=cos/kms:key-1", "--content-type=text/x", "--cache-control=max-age=60", "--traffic-limit=1MiB"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestObjectOptions(t *testing.T) {
 			t.Errorf("%s is taken", bad)
 		}
 	}
-	for _, bad := range []string{"standard", "=COLD", "[=COLD", "COLD,"} {
+	for _, bad := range []string{"gold", "=COLD", "[=COLD", "COLD,"} {
 		if err := new(classRules).Set(bad); err == nil {
 			t.Errorf("--storage-class=%s is taken", bad)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"cosfuse/cache"
@@ -38,7 +37,7 @@ type bucketVolume struct {
 	client *cos.Client
 	server *localServer // nil for a real service
 	path   string
-	reads  string // directory of what was read, to be deleted at the end; "" to be kept
+	drop   func() error // deletes what was kept of what was read; nil: it stays
 }
 
 // openVolume is the opener of the command.
@@ -113,10 +112,10 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 // mount puts the store and the file system on the client.
 func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
 	if o.dropReads {
-		v.reads = filepath.Join(o.cacheDir, blocksName)
-		if err := os.RemoveAll(v.reads); err != nil {
+		if err := o.dropKept(); err != nil {
 			return machineError("use another --cache-dir", "delete what was read: %w", err)
 		}
+		v.drop = o.dropKept
 	}
 	blocks, err := cache.NewBlocks(life, o.blocksOptions(log))
 	if err != nil {
@@ -134,7 +133,6 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 	so := o.storeOptions()
 	so.Client, so.Blocks, so.Dir, so.Prefix = v.client, v.blocks, o.cacheDir, o.prefix
 	so.Defaults, so.Logger, so.Changed, so.Made = defaults, log, changes.Add, attrs.Made
-	so.NewObjects = o.objects.made
 	if v.store, err = writeback.Open(life, so); err != nil {
 		return explainJournal(err, o.cacheDir)
 	}
@@ -236,11 +234,11 @@ func (v *bucketVolume) release(ctx context.Context) error {
 	}
 	if v.blocks != nil {
 		v.blocks.Close()
-		if v.reads != "" {
-			_ = os.RemoveAll(v.reads) // else the next mount does it
-		}
 	}
 	v.notes.Close()
+	if v.drop != nil {
+		_ = v.drop() // else the next mount does it
+	}
 	if v.client != nil {
 		errs = append(errs, v.client.Close())
 	}

@@ -87,7 +87,7 @@ func TestLongListing(t *testing.T) {
 	began = time.Now()
 	u = v.Measure(t, func() { second = list() })
 	t.Logf("the same after a remount: %v", time.Since(began))
-	wantListings(t, u, n/1000+3)
+	wantListings(t, u, n/1000+2)
 	if first != second {
 		t.Errorf("it shows something else: %s", firstDifference(first, second))
 	}

@@ -36,8 +36,9 @@ type Options struct {
 
 // Journal is an open journal.
 type Journal struct {
-	db   *pebble.DB
-	lock *pebble.Lock
+	db      *pebble.DB
+	lock    *pebble.Lock
+	reserve *reserve // nil on other file systems than the operating system's
 }
 
 // Open opens or makes the journal in dir for the bucket and prefix in id (whose Version is ignored). It
@@ -54,14 +55,18 @@ func Open(dir string, id Identity, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	db, err := pebble.Open(dir, &pebble.Options{
+	j := &Journal{lock: lock}
+	if o.FS == nil {
+		j.reserve = newReserve(dir+reserveSuffix, orDiscard(o.Logger))
+		fs = j.reserve.guard(fs)
+	}
+	j.db, err = pebble.Open(dir, &pebble.Options{
 		FS: fs, Lock: lock, Logger: quiet{o.Logger}, FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize: 8 << 20,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open journal: %w", err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("open journal: %w", err), lock.Close(), j.closeReserve())
 	}
-	j := &Journal{db: db, lock: lock}
 	if err := j.identify(id); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
@@ -95,7 +100,27 @@ func (j *Journal) identify(id Identity) error {
 }
 
 // Close closes the store. Batches committed with NoSync are synced first.
-func (j *Journal) Close() error { return errors.Join(j.db.Close(), j.lock.Close()) }
+func (j *Journal) Close() error {
+	return errors.Join(j.db.Close(), j.lock.Close(), j.closeReserve())
+}
+
+func (j *Journal) closeReserve() error {
+	if j.reserve == nil {
+		return nil
+	}
+	return j.reserve.close()
+}
+
+// reserveSuffix follows the journal's directory in the name of its reserve.
+const reserveSuffix = ".reserve"
+
+// orDiscard is log, or one that says nothing.
+func orDiscard(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}
 
 // Durability says what Commit waits for.
 type Durability bool

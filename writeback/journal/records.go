@@ -62,6 +62,9 @@ type Inode struct {
 	MtimeSet       bool `json:"mtime_set,omitempty"`
 	ACLKnown       bool `json:"acl_known,omitempty"`
 
+	// Behind is the key of the object Base, which the rename of a directory could not move to Key; "" = Key.
+	Behind string `json:"behind,omitempty"`
+
 	Attempt  *Attempt  `json:"attempt,omitempty"`  // a commit that was sent and may have been applied
 	Conflict bool      `json:"conflict,omitempty"` // another writer was first: kept for the user to decide
 	Since    time.Time `json:"since"`              // when it became dirty

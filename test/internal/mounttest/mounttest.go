@@ -1,6 +1,7 @@
 package mounttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,6 +24,7 @@ type Options struct {
 	Store  writeback.Options // Client, Blocks and Dir are filled in
 	Server cosserver.Options // of New only; Dir is filled in
 	Keep   bool              // keep attributes on disk, over a Remount too
+	Cache  string            // directory of the journal and staging files, kept over a Remount; "" = a new one each time
 	Disk   int64             // most bytes of blocks kept on disk, over a Remount too; 0 keeps none
 	Log    bool              // log warnings to the test
 }
@@ -159,7 +161,7 @@ func (v *Volume) start(t testing.TB) {
 	now := v.clock.now
 	so := v.o.Store
 	so.Now = now
-	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, filepath.Join(t.TempDir(), "staging")
+	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, cmp.Or(v.o.Cache, filepath.Join(t.TempDir(), "staging"))
 	so.Logger, so.Changed, so.Made = log, changes.Add, attrs.Made
 	if v.Store, err = writeback.Open(ctx, so); err != nil {
 		t.Fatal(err)
