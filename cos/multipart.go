@@ -19,7 +19,7 @@ func (c *Client) InitiateMultipart(ctx context.Context, key string, o *InitiateO
 	if err := CheckKey(key); err != nil {
 		return "", refuse(op, key, err)
 	}
-	r := &request{op: op, method: http.MethodPost, key: key, query: url.Values{"uploads": nil}}
+	r := &request{op: op, method: http.MethodPost, key: key, mutates: true, query: url.Values{"uploads": nil}}
 	if o != nil {
 		if err := r.setAll(o.Headers); err != nil {
 			return "", refuse(op, key, err)

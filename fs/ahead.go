@@ -129,44 +129,6 @@ func (m *Mount) prefetch(key string, e *cache.Entry) bool {
 	return m.o.Blocks.Prefetch(objectID(key, e), m.facts.fetcher(key, v))
 }
 
-// readAhead notes that file n, at key, was opened to be read, and fetches the small files that come after
-// it in the listing of its directory if they are being read in that order.
-func (m *Mount) readAhead(n *node, key string) {
-	dir := m.tree.above(n)
-	if dir == nil || m.o.Blocks == nil {
-		return
-	}
-	dirKey, seg := splitKey(key)
-	l := m.peek(dirKey)
-	if l == nil {
-		return
-	}
-	i, ok := indexOf(l, seg, false)
-	if !ok {
-		return
-	}
-	m.keepUp(dir, readsHabit)
-	dir.mu.Lock()
-	from, to := dir.reads.nextRead(l, i, readsFirst, aheadFiles)
-	dir.mu.Unlock()
-	budget := int64(aheadBytes)
-	for _, e := range l.Entries[i+1 : max(from, i+1)] {
-		budget -= e.Size
-	}
-	for ; from < to; from++ {
-		e := &l.Entries[from]
-		if budget -= min(e.Size, smallFile); budget < 0 {
-			break
-		}
-		if m.readsWhole(e) && !m.prefetch(dirKey+e.Name, e) {
-			break
-		}
-	}
-	dir.mu.Lock()
-	dir.reads.reached(l, from)
-	dir.mu.Unlock()
-}
-
 // listAhead notes that directory n, at key, was listed, and lists the directories that come after it in
 // the listing of the one above if they are being listed in that order.
 func (m *Mount) listAhead(n *node, key string) {

@@ -50,10 +50,19 @@ func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
+	if m.plainly() && n.IsDir() {
+		o := m.bareDirectory(cmp.Or(key, "/"), m.o.Now())
+		n.remember(o)
+		return o, nil
+	}
 	o, err := m.statKey(ctx, n, key)
 	if err != nil {
 		return object{}, err
 	}
+	if err := n.awaitPages(ctx, true); err != nil {
+		return object{}, err
+	}
+	m.plain(&o)
 	n.overlay(&o)
 	n.remember(o)
 	return o, nil
@@ -176,6 +185,9 @@ func (m *Mount) acquire(ctx context.Context, n *node) (*writeback.File, error) {
 			return nil, err
 		}
 		o, err := m.statKey(ctx, n, key)
+		if err == nil {
+			o, err = m.whole(ctx, o)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -199,6 +211,9 @@ func (m *Mount) acquireClaimed(ctx context.Context, n *node) (*writeback.File, e
 	}
 	for {
 		o, err := m.statKey(ctx, n, key)
+		if err == nil {
+			o, err = m.whole(ctx, o)
+		}
 		if err != nil {
 			return nil, err
 		}

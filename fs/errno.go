@@ -72,6 +72,7 @@ var errnoTable = []struct {
 
 	{cache.ErrBadListing, syscall.EIO},
 	{cache.ErrBodyLength, syscall.EIO},
+	{cache.ErrLongListing, syscall.EIO},
 	{cache.ErrChecksum, syscall.EIO},
 	{cache.ErrDiskFormat, syscall.EIO},
 	{cache.ErrDiskLocked, syscall.EIO},

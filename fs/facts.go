@@ -48,8 +48,8 @@ type headCall struct {
 func newFacts(m *Mount) *facts {
 	return &facts{
 		m:        m,
-		heads:    cache.NewTable[fact](maxFacts, m.o.Now),
-		prefixes: cache.NewTable[bool](maxPrefixes, m.o.Now),
+		heads:    cache.NewTable[fact](m.o.maxFacts(), m.o.Now),
+		prefixes: cache.NewTable[bool](m.o.maxSmall(), m.o.Now),
 		ahead:    make(chan struct{}, statFanOut),
 		calls:    make(map[string]*headCall),
 	}
@@ -164,7 +164,7 @@ func (fs *facts) learn(key string, info *cos.ObjectInfo, q query) fact {
 		f.settled = settled(info)
 		if l, ok := fs.m.o.Store.Local(key); ok && l.File != nil {
 			if l.File.Confirm(f.ver, f.attr); l.File.Stat().Handles > 0 {
-				l.File.Grow(f.ver, f.attr)
+				fs.m.grow(l.File, f.ver, f.attr)
 			}
 		}
 	}
@@ -312,6 +312,9 @@ func (fs *facts) dropTree(prefix string) {
 
 // needsHead reports whether the attributes of a listed name are unknown.
 func (m *Mount) needsHead(key string, e *cache.Entry) bool {
+	if m.plainly() {
+		return false
+	}
 	if _, ok := m.o.Store.Local(key); ok {
 		return false
 	}

@@ -29,10 +29,13 @@ type node struct {
 	reads  scan              // of a directory: how its files are being read
 	lists  scan              // of a directory: how its directories are being listed
 	old    bool              // of a directory: an old marker stands for it
+	tour   tour              // of a directory: how the files of its directories are being read
 	strays int               // of a directory: names asked for one by one since it was made known
 	target string            // of a symbolic link: as last read or made
 
-	touched time.Time // of a directory: when a name in it changed, unless its time was set since
+	growths int           // times the file got longer elsewhere, and the kernel has not dropped its pages yet
+	dropped chan struct{} // closed when growths is none again
+	touched time.Time     // of a directory: when a name in it changed, unless its time was set since
 }
 
 // The interfaces of go-fuse that nodes implement. What is not here is refused by go-fuse, but for

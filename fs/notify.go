@@ -14,6 +14,7 @@ type Changes struct {
 
 	mu       sync.Mutex // guards the fields below; a leaf
 	keys     map[string]struct{}
+	grown    map[*node]int // how many times each got longer elsewhere; few have such files open
 	overflow bool
 }
 
@@ -22,7 +23,7 @@ const maxChanges = 4096
 
 // NewChanges returns an empty queue.
 func NewChanges() *Changes {
-	return &Changes{wake: make(chan struct{}, 1), keys: make(map[string]struct{})}
+	return &Changes{wake: make(chan struct{}, 1), keys: make(map[string]struct{}), grown: make(map[*node]int)}
 }
 
 // Add notes that key changed.
@@ -34,6 +35,19 @@ func (c *Changes) Add(key string) {
 		c.overflow = true
 	}
 	c.mu.Unlock()
+	c.ring()
+}
+
+// addGrown notes that the file of n got longer elsewhere, and is that long here by now.
+func (c *Changes) addGrown(n *node) {
+	c.mu.Lock()
+	c.grown[n]++
+	c.mu.Unlock()
+	c.ring()
+}
+
+// ring wakes the notifier.
+func (c *Changes) ring() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -41,12 +55,12 @@ func (c *Changes) Add(key string) {
 }
 
 // take empties the queue.
-func (c *Changes) take() (keys map[string]struct{}, overflow bool) {
+func (c *Changes) take() (keys map[string]struct{}, grown map[*node]int, overflow bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	keys, overflow = c.keys, c.overflow
-	c.keys, c.overflow = make(map[string]struct{}), false
-	return keys, overflow
+	keys, grown, overflow = c.keys, c.grown, c.overflow
+	c.keys, c.grown, c.overflow = make(map[string]struct{}), make(map[*node]int), false
+	return keys, grown, overflow
 }
 
 // notify tells the kernel until the mount ends. It is the only caller of go-fuse's notifications.
@@ -60,7 +74,11 @@ func (m *Mount) notify() {
 			return
 		case <-m.o.Changes.wake:
 		}
-		keys, overflow := m.o.Changes.take()
+		keys, grown, overflow := m.o.Changes.take()
+		for n, times := range grown {
+			m.invalidate(n)
+			n.grown(times)
+		}
 		if overflow {
 			m.tree.walk(m.root, m.invalidate)
 			continue

@@ -10,16 +10,16 @@ func TestChangesOverflow(t *testing.T) {
 	for range 3 {
 		c.Add("same")
 	}
-	if keys, overflow := c.take(); len(keys) != 1 || overflow {
+	if keys, _, overflow := c.take(); len(keys) != 1 || overflow {
 		t.Errorf("%d keys, overflow %v, want one", len(keys), overflow)
 	}
 	for i := range maxChanges + 1 {
 		c.Add(fmt.Sprint(i))
 	}
-	if keys, overflow := c.take(); len(keys) != maxChanges || !overflow {
+	if keys, _, overflow := c.take(); len(keys) != maxChanges || !overflow {
 		t.Errorf("%d keys, overflow %v, want %d and an overflow", len(keys), overflow, maxChanges)
 	}
-	if keys, overflow := c.take(); len(keys) != 0 || overflow {
+	if keys, _, overflow := c.take(); len(keys) != 0 || overflow {
 		t.Errorf("%d keys, overflow %v after all were taken", len(keys), overflow)
 	}
 	<-c.wake

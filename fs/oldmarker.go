@@ -143,7 +143,7 @@ func (d *dirHandle) askOldMarkers(ctx context.Context, entries []cache.Entry) {
 			e = other
 		}
 		key := d.key + e.Name
-		if _, known := m.facts.of(key, e); e.Size != 0 || known {
+		if _, known := m.facts.recall(key, e); e.Size != 0 || known {
 			continue
 		}
 		g.Go(func() error {

@@ -80,7 +80,7 @@ func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 		f.Confirm(now.ver, now.attr)
 		return nil
 	}
-	if f.Rebase(now.ver, now.attr) || f.Grow(now.ver, now.attr) || f.Part() {
+	if f.Rebase(now.ver, now.attr) || m.grow(f, now.ver, now.attr) || f.Part() {
 		return syscall.ESTALE
 	}
 	return nil

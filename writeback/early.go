@@ -89,10 +89,7 @@ func (f *File) beginEarlyLocked() *early {
 		}
 		h, err := e.attr.encode(e.key, false) // a time that a write implied is not stored: there are writes to come
 		if err == nil {
-			e.id, err = s.Client.InitiateMultipart(s.ctx, e.key, &cos.InitiateOptions{Headers: h})
-		}
-		if err == nil {
-			err = s.recordUpload(e.key, e.id, f.ino)
+			e.id, err = s.initiate(s.ctx, e.key, f.ino, h)
 		}
 		e.err = err
 	})

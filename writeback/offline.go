@@ -130,9 +130,10 @@ func OpenOffline(ctx context.Context, o Options) (*Offline, error) {
 	o.Prefix = id.Prefix
 	s := &Store{Options: o.withDefaults(), names: make(names), parked: make(map[uint64]*File), journal: j}
 	ctx, s.cancel = context.WithCancel(ctx)
-	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.ctx = cos.WithUnclear(ctx, s.noteUnclear)
 	s.late.settle, s.late.now = s.SettleTime, s.now
 	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
+	s.orphans = newOrphans(s)
 	s.lazy.stop() // it takes nothing any more: only what is asked for is committed
 	off := &Offline{s}
 	st, err := j.Load()

@@ -274,13 +274,6 @@ func crcOf(c *snapshot, off int64) (uint64, error) {
 	return crc, nil
 }
 
-// recordUpload notes a multipart upload before any part is sent, so that it is never left behind.
-func (s *Store) recordUpload(key, id string, ino uint64) error {
-	b := s.journal.Begin()
-	b.PutUpload(journal.Upload{Key: key, UploadID: id, Ino: ino, Since: s.now()})
-	return b.Commit(journal.Sync)
-}
-
 // forgetUpload notes that the upload is complete or aborted.
 func (s *Store) forgetUpload(id string) {
 	b := s.journal.Begin()
@@ -288,6 +281,7 @@ func (s *Store) forgetUpload(id string) {
 	if err := b.Commit(journal.NoSync); err != nil {
 		s.Logger.Error("journal: a finished upload stays recorded", "upload_id", id, "err", err)
 	}
+	s.orphans.know(id, false)
 }
 
 // shadowLocked notes that f is to replace what is at its key now.

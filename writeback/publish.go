@@ -265,16 +265,11 @@ func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, e
 // upload runs one multipart upload to key. A failed one is aborted.
 func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, h cos.Headers, forbid bool) (*cos.PutResult, error) {
 	cl := c.f.s.Client
-	id, err := cl.InitiateMultipart(ctx, key, &cos.InitiateOptions{Headers: h})
+	id, err := c.f.s.initiate(ctx, key, c.f.ino, h)
 	if err != nil {
 		return nil, err
 	}
-	c.f.s.Failpoint(fpUploadInitiated)
-	done, err := []cos.Part(nil), c.f.s.recordUpload(key, id, c.f.ino)
-	c.f.s.Failpoint(fpUploadRecorded)
-	if err == nil {
-		done, err = c.sendParts(ctx, key, id, parts, nil)
-	}
+	done, err := c.sendParts(ctx, key, id, parts, nil)
 	c.f.s.Failpoint(fpUploadSent)
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}

@@ -128,6 +128,7 @@ func (f *File) keptUpload(r journal.Upload) {
 		e.parts[p.Number] = &earlyPart{done: closedChan(), part: partOfRecord(p)}
 		e.next = max(e.next, p.Number+1)
 	}
+	f.s.orphans.know(e.id, true)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.early, f.dirtyAttr = e, true // which attributes the upload began with is not recorded: send them again

@@ -61,6 +61,9 @@ func (s *Store) replay(st *journal.State) error {
 	for _, r := range st.Renames {
 		s.ino = max(s.ino, r.ID)
 	}
+	for _, r := range st.Intents {
+		s.ino = max(s.ino, r.ID)
+	}
 	return nil
 }
 
@@ -189,6 +192,15 @@ func (s *Store) finish(st *journal.State) {
 		}
 		s.abort(s.ctx, u.Key, u.UploadID)
 		s.recovery.Uploads++
+		s.Failpoint(fpRecoverUpload)
+	}
+	for _, in := range st.Intents {
+		n, err := s.orphans.look(in)
+		if err != nil {
+			s.Logger.Warn("uploads that may be left behind cannot be looked for", "key", in.Key, "err", err)
+			s.orphans.watch(in, s.now().Add(retryMax))
+		}
+		s.recovery.Uploads += n
 		s.Failpoint(fpRecoverUpload)
 	}
 	for _, u := range s.unfinished(st) {

@@ -93,6 +93,7 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 		s.cancel() // no more commits: what a test leaves dirty stays so
 		s.lazy.stop()
 		s.removals.wg.Wait()
+		s.orphans.wg.Wait()
 		for _, f := range s.allFilesLocked() {
 			f.discard()
 		}

@@ -40,6 +40,7 @@ type Options struct {
 	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB, negative = none
 	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
+	UploadGrace        time.Duration // age of an upload without parts that may be another client's, before it is aborted; 0 = 1 h
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
 	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
 	ClaimAtOpen        bool          // Claim makes the object of an exclusive creation at once, instead of the first commit
@@ -79,6 +80,7 @@ func (o Options) withDefaults() Options {
 	o.PartThreads = cmp.Or(o.PartThreads, 8)
 	o.AttrDelay = cmp.Or(o.AttrDelay, time.Second)
 	o.SettleTime = cmp.Or(o.SettleTime, 10*time.Second)
+	o.UploadGrace = cmp.Or(o.UploadGrace, time.Hour)
 	o.RelayLimit = cmp.Or(o.RelayLimit, 1<<30)
 	o.CommitThreads = cmp.Or(o.CommitThreads, 8)
 	return o
@@ -92,6 +94,7 @@ type Store struct {
 	turns    turns
 	lazy     *lazyQueue
 	removals *removals
+	orphans  *orphans
 	refused  refusals
 	late     late
 	pace     pacer
@@ -115,7 +118,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Store{Options: o, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
-	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.orphans = newOrphans(s)
+	s.ctx = cos.WithUnclear(ctx, s.noteUnclear)
 	s.budget.limit = o.StagingBytes
 	s.late.settle, s.late.now = o.SettleTime, s.now
 	if err := os.MkdirAll(s.stagingDir(), 0o700); err != nil {
@@ -153,6 +157,7 @@ func (s *Store) recover() error {
 	}
 	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
 	s.removals.start()
+	s.orphans.start()
 	if !st.Empty() || n > 0 {
 		s.finish(st)
 		r := s.recovery
@@ -170,6 +175,7 @@ func (s *Store) now() time.Time { return s.Options.Now() }
 // Close commits everything that is dirty, waits for it, and ends the Store. The error joins what could
 // not be committed. It ends early, with an error, when ctx does.
 func (s *Store) Close(ctx context.Context) error {
+	defer s.orphans.wg.Wait()
 	defer s.removals.wg.Wait()
 	s.lazy.stop()
 	stop := context.AfterFunc(ctx, s.cancel)

@@ -399,7 +399,12 @@ func TestRole(t *testing.T) {
 			t.Errorf("the cache directory remembers %+v", a)
 		}
 	}
-	tc := newTestCLI(t)
-	tc.expectFailure(t, []string{"mount", "--role=none", "--role-endpoint=" + metadata.URL + "/roles", "--region=ap-x", "b-1", tc.mkdir(t, "mnt"), "-f", "--log-file=" + filepath.Join(tc.dir, "log")},
-		exitUsage, []string{"instance role none", "404", "console"})
+	o, err := loadWords(t, "--role=none", "--role-endpoint="+metadata.URL+"/roles", "--region=ap-x", "b-1", "/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = o.provider(t.Context())
+	if exitCode(err) != exitUsage || !strings.Contains(err.Error(), "instance role none") || !strings.Contains(err.Error(), "console") {
+		t.Errorf("a role that is not there: %v", err)
+	}
 }

@@ -40,7 +40,13 @@ func (c *cli) umountCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), stopSignals...)
 			defer stop()
-			return c.umount(ctx, args[0], how)
+			err := c.umount(ctx, args[0], how)
+			if c.helper && (errors.Is(err, errDaemonDied) || errors.Is(err, errDaemonUnknown)) {
+				// What umount(8) was to do is done; what the journal has is the next mount's.
+				terminal{w: c.stderr}.say(err.Error())
+				return nil
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&how.lazy, "lazy", "l", false, "take the mount away even if it is in use ")
@@ -74,9 +80,6 @@ func (c *cli) umount(ctx context.Context, arg string, how umountHow) error {
 		}
 	}
 	switch {
-	case c.helper && !wasAlive:
-		terminal{w: c.stderr}.say(unseen(path, rec, found).Error())
-		return nil // what umount(8) was to do is done; what the journal has is the next mount's
 	case !wasAlive:
 		return unseen(path, rec, found)
 	case how.noWait:
@@ -86,11 +89,17 @@ func (c *cli) umount(ctx context.Context, arg string, how umountHow) error {
 	return c.awaitDrain(ctx, rec)
 }
 
+// Reasons why an unmounting cannot wait for the commits.
+var (
+	errDaemonUnknown = errors.New("the process that served it cannot be found")
+	errDaemonDied    = errors.New("the process that served it died before")
+)
+
 // unseen is the error for a mount that was taken away while no daemon could be seen to live.
 func unseen(path string, rec record, found bool) error {
 	if !found {
 		return machineError("\"pgrep -a cosfuse\" shows whether it is still committing; wait until it has ended",
-			"%s is unmounted, but the process that served it cannot be found", path)
+			"%s is unmounted, but %w", path, errDaemonUnknown)
 	}
 	return died(rec)
 }
@@ -146,8 +155,8 @@ func (c *cli) awaitDrain(ctx context.Context, rec record) error {
 // died is the error for a daemon that ended without having committed. It tells what is in the journal.
 func died(rec record) error {
 	f := &failure{code: exitUncommitted, mend: logHint(rec), err: fmt.Errorf(
-		"%s is unmounted, but process %d, which served it, died before: what nobody had closed or synced is lost",
-		rec.Mountpoint, rec.PID)}
+		"%s is unmounted, but %w (process %d): what nobody had closed or synced is lost",
+		rec.Mountpoint, errDaemonDied, rec.PID)}
 	left, err := readLeft(rec.cacheDir)
 	if err != nil || left.Empty() {
 		return f

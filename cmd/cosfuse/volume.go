@@ -70,6 +70,9 @@ func openVolume(ctx, life context.Context, o *mountOptions, log *slog.Logger, sa
 	if line := recovered(v.store.Recovered()); line != "" {
 		say(line)
 	}
+	if o.stat == statSource(fs.FromListings) {
+		say("stat=list: modes, owners, times and links that objects carry are not shown; what is set is stored, and does not show either")
+	}
 	if o.consistent != consistency(fs.CloseToOpen) {
 		say(o.consistency())
 	}
@@ -137,10 +140,10 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs, MemoryBytes: o.namesMemory(),
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
-		Consistency: fs.Consistency(o.consistent),
-		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.fsName(), Shown: o.shown(), MountFlags: o.mountFlags,
+		Consistency: fs.Consistency(o.consistent), Attributes: fs.AttributeSource(o.stat),
+		ReadOnly: o.readOnly, AllowOther: o.allowOther, FsName: o.fsName(), Shown: o.shown(), MountFlags: o.mountFlags,
 		Fusermount: os.Getuid() != 0, Logger: log,
 	})
 	if errors.Is(err, os.ErrPermission) {

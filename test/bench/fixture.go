@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -80,22 +81,27 @@ func (s noise) block(p *[noiseBlock]byte, i int64) {
 type fixture struct {
 	name string
 	make func(ctx context.Context, f *filler) error
+	age  time.Duration // the objects are to have before they are used
 }
+
+// certain is how old an object must be for its time, which has a resolution of a second, to name a version:
+// what was learnt of a younger one is not kept for later mounts.
+const certain = 4 * time.Second
 
 var (
 	listFixture = fixture{"list", func(ctx context.Context, f *filler) error {
 		return f.many(ctx, f.sizes.list, func(i int) (string, int64) { return fmt.Sprintf("list/f%05d", i), 100 })
-	}}
+	}, certain}
 	treeFixture = fixture{"tree", func(ctx context.Context, f *filler) error {
 		markers := func(i int) (string, int64) { return treeDir(i), 0 }
 		if err := f.many(ctx, f.sizes.dirs, markers); err != nil {
 			return err
 		}
 		return f.many(ctx, f.sizes.tree, func(i int) (string, int64) { return f.sizes.treeKey(i), f.sizes.treeFile })
-	}}
-	largeFixture = fixture{"large", func(ctx context.Context, f *filler) error { return f.put(ctx, largeKey, 1, f.sizes.large) }}
-	smallFixture = fixture{"small", func(ctx context.Context, f *filler) error { return f.put(ctx, smallKey, 2, f.sizes.smallFile) }}
-	patchFixture = fixture{"patched", func(ctx context.Context, f *filler) error { return f.put(ctx, patchedKey, 3, f.sizes.patched) }}
+	}, certain}
+	largeFixture = fixture{"large", func(ctx context.Context, f *filler) error { return f.put(ctx, largeKey, 1, f.sizes.large) }, 0}
+	smallFixture = fixture{"small", func(ctx context.Context, f *filler) error { return f.put(ctx, smallKey, 2, f.sizes.smallFile) }, 0}
+	patchFixture = fixture{"patched", func(ctx context.Context, f *filler) error { return f.put(ctx, patchedKey, 3, f.sizes.patched) }, 0}
 )
 
 // Keys of the fixtures.

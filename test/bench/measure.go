@@ -81,6 +81,9 @@ func (b *bench) measure(ctx context.Context, w workload) ([]row, error) {
 		if err := f.make(ctx, fill); err != nil {
 			return nil, fmt.Errorf("objects of %q: %w", f.name, err)
 		}
+		if err := pause(ctx, f.age); err != nil {
+			return nil, err
+		}
 		b.filled = append(b.filled, f.name)
 	}
 	best := map[string][]row{} // by subject
@@ -102,6 +105,18 @@ func (b *bench) measure(ctx context.Context, w workload) ([]row, error) {
 		}
 	}
 	return rows, nil
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // faster merges two runs of a workload.

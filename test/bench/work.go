@@ -82,7 +82,7 @@ func readWorkloads(s sizes) []workload {
 			{name: "`rsync -a` of it", do: syncTree},
 			{name: "`rsync -ai` again, remounted", start: remount, do: syncTree},
 			{name: "`grep -r` in it", do: command("! grep -r nothing-like-this", "tree")},
-			{name: "4 workers, each its share of it in order", do: loaders},
+			{name: "4 workers that share it, in turns", do: loaders},
 		}},
 		{"sequential", []fixture{largeFixture}, []step{
 			{name: fmt.Sprintf("read of %d MiB in order", s.large/mib), do: readLarge, alone: getLarge},
@@ -155,23 +155,28 @@ func syncTree(ctx context.Context, p *place) error {
 // workers is how many loaders there are.
 const workers = 4
 
-// loaders read the files of the tree as programs that train on them do: each its share, in order.
+// loaders read the files of the tree as programs that train on them do: all names first, and then each
+// worker its share in order.
 func loaders(ctx context.Context, p *place) error {
-	var g errgroup.Group
+	var names []string
+	err := filepath.WalkDir(p.path("tree"), func(path string, d iofs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
 	for w := range workers {
 		g.Go(func() error {
-			for i := w; i < p.tree; i += workers {
-				// By directory: that is how file names are collected.
-				dir, file := i/(p.tree/p.dirs+1), i%(p.tree/p.dirs+1)
-				key := treeDir(dir) + fmt.Sprintf("f%02d", file)
-				if _, err := os.ReadFile(p.path(key)); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+			for i := w; i < len(names); i += workers {
+				if _, err := os.ReadFile(names[i]); err != nil {
 					return err
 				}
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
 			}
-			return nil
+			return ctx.Err()
 		})
 	}
 	return g.Wait()

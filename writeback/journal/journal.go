@@ -26,6 +26,7 @@ const (
 	kindUpload   = 'u'
 	kindRemoval  = 'r'
 	kindRename   = 't'
+	kindIntent   = 'n'
 )
 
 // Options of Open.
@@ -188,6 +189,12 @@ func (b *Batch) PutRename(r TreeRename) { b.put(numKey(kindRename, r.ID), r) }
 // DropRename forgets it.
 func (b *Batch) DropRename(id uint64) { b.drop(numKey(kindRename, id)) }
 
+// PutIntent records that an upload is about to be asked for.
+func (b *Batch) PutIntent(r Intent) { b.put(numKey(kindIntent, r.ID), r) }
+
+// DropIntent forgets it: the upload's ID is known, or there is no upload.
+func (b *Batch) DropIntent(id uint64) { b.drop(numKey(kindIntent, id)) }
+
 // Commit makes the batch's changes. It blocks on the disk if d is Sync.
 func (b *Batch) Commit(d Durability) error {
 	if b.err != nil {
@@ -231,6 +238,8 @@ func (s *State) add(key, value []byte) error {
 		return addTo(&s.Removals, value)
 	case kindRename:
 		return addTo(&s.Renames, value)
+	case kindIntent:
+		return addTo(&s.Intents, value)
 	case kindDelta:
 		if len(key) != 17 || len(value) < 12 {
 			return fmt.Errorf("%w: delta", ErrFormat)

@@ -42,6 +42,7 @@ func full() State {
 			Parts: []Part{{Number: 1, ETag: "e", Size: 2, CRC64: 3, HasCRC64: true}}}},
 		Removals: []Removal{{Key: "gone", Version: v, Since: at}},
 		Renames:  []TreeRename{{ID: 4, Src: "s/", Dst: "d/", Since: at, Version: v, Replaced: 5}},
+		Intents:  []Intent{{ID: 6, Key: "k", Since: at, Until: at}},
 	}
 }
 

@@ -136,6 +136,14 @@ type TreeRename struct {
 	Replaced uint64 `json:"replaced,omitzero"` // inode that loses the name Dst to it
 }
 
+// Intent is a multipart upload that was asked for and whose ID was never learned: it began between Since and Until.
+type Intent struct {
+	ID    uint64    `json:"id"`
+	Key   string    `json:"key"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // zero: the process died then
+}
+
 // State is all that a journal holds.
 type State struct {
 	Inodes   []Inode
@@ -143,9 +151,10 @@ type State struct {
 	Uploads  []Upload
 	Removals []Removal
 	Renames  []TreeRename
+	Intents  []Intent
 }
 
 // Empty reports whether there is nothing to recover.
 func (s *State) Empty() bool {
-	return len(s.Inodes)+len(s.Deltas)+len(s.Uploads)+len(s.Removals)+len(s.Renames) == 0
+	return len(s.Inodes)+len(s.Deltas)+len(s.Uploads)+len(s.Removals)+len(s.Renames)+len(s.Intents) == 0
 }

@@ -185,7 +185,8 @@ func (v *Volume) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 		Checksum: &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
 	}
 	if v.o.Disk > 0 {
-		o.Disk = &cache.DiskOptions{Dir: v.Kept, MaxBytes: v.o.Disk, Logger: log}
+		// Patience, so that what is kept does not depend on how fast the disk is.
+		o.Disk = &cache.DiskOptions{Dir: v.Kept, MaxBytes: v.o.Disk, Logger: log, Patience: patience}
 	}
 	return o
 }

@@ -138,7 +138,7 @@ func (m *machine) run(o Op) (r result) {
 	case "utimes":
 		var n *inode
 		if n, r.errno = m.follow(o.Path); r.errno == 0 {
-			n.mtime, n.timed = time.Unix(o.Off, o.Off%1e9), n.kind == file
+			n.mtime, n.timed, n.dated = time.Unix(o.Off, o.Off%1e9), n.kind == file, false
 		}
 	case "stat":
 		r = m.stat(o.Path)

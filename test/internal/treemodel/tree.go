@@ -26,7 +26,8 @@ type inode struct {
 	data   []byte // of a file; never changed in place
 	target string // of a link; always dangling
 	mtime  time.Time
-	timed  bool // mtime was asked for, and nothing was written since
+	timed  bool // mtime is known: it was asked for or seen, and nothing was written since
+	dated  bool // it was only seen: an object that carries no time has another one once it was copied
 	kids   map[string]*inode
 
 	tag *byte // tells inodes apart, and is the same in clones
@@ -287,10 +288,19 @@ func (t *tree) rename(from, to string) syscall.Errno {
 	}
 	delete(fp.kids, fname)
 	tp.kids[tname] = n
+	n.redate()
 	if !n.kept {
 		n.under = old
 	}
 	return 0
+}
+
+// redate notes that everything in n was copied.
+func (n *inode) redate() {
+	for _, k := range n.kids {
+		k.timed = k.timed && !k.dated
+		k.redate()
+	}
 }
 
 func (t *tree) truncate(p string, size int64) (*inode, syscall.Errno) {
@@ -320,7 +330,7 @@ func fromSeen(found map[string]seen) *tree {
 	for _, p := range slices.Sorted(maps.Keys(found)) {
 		s := found[p]
 		parent, name, _, _ := t.walk(p) // sorted: parents come first
-		n := &inode{kind: s.kind, mode: s.mode, data: s.data, target: s.target, mtime: s.mtime, timed: s.kind == file, kept: true}
+		n := &inode{kind: s.kind, mode: s.mode, data: s.data, target: s.target, mtime: s.mtime, timed: s.kind == file, dated: true, kept: true}
 		if s.kind == directory {
 			n.kids = map[string]*inode{}
 		}
