@@ -14,6 +14,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"cosfuse/cache"
+	"cosfuse/cos"
 	"cosfuse/writeback"
 )
 
@@ -49,8 +50,9 @@ type cursor struct {
 
 // Bounds of a dirHandle.
 const (
-	pagesAhead  = 2      // of a directory that is being read
-	heldEntries = 50_000 // remembered for seekdir, about 90 bytes each; in a larger directory it reads anew
+	pagesAhead   = 2               // of a directory that is being read
+	keptPatience = 2 * time.Second // with the service, where an older listing is at hand
+	heldEntries  = 50_000          // remembered for seekdir, about 90 bytes each; in a larger directory it reads anew
 )
 
 var (
@@ -99,7 +101,7 @@ func (d *dirHandle) load(ctx context.Context) error {
 		return err
 	}
 	d.key, d.locals, d.ghosts = key, m.overrides(key), make(map[string]bool)
-	if err := d.read(ctx); err != nil {
+	if err := d.readFirst(ctx); err != nil {
 		d.reset()
 		return err
 	}
@@ -107,6 +109,31 @@ func (d *dirHandle) load(ctx context.Context) error {
 	d.stream.Ahead(pagesAhead)
 	m.listAhead(d.n, key)
 	return nil
+}
+
+// readFirst reads the first part. While the service does not answer, a listing within the TTL will do: that of a
+// directory that was just looked at must not hang.
+func (d *dirHandle) readFirst(ctx context.Context) error {
+	m := d.n.m
+	if _, _, ok := m.dirs.Peek(d.key); !ok {
+		return d.read(ctx)
+	}
+	brief, cancel := context.WithTimeout(ctx, keptPatience)
+	err := d.read(brief)
+	cancel()
+	if !unanswered(err) || ctx.Err() != nil {
+		return err
+	}
+	d.stream.Close()
+	if d.stream, err = m.dirs.Stream(ctx, d.key, m.o.MetaTTL); err != nil {
+		return err
+	}
+	return d.read(ctx)
+}
+
+// unanswered reports whether err says that the service did not answer, whatever it would have said.
+func unanswered(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cos.ErrTransport) || errors.Is(err, cos.ErrStalled)
 }
 
 // ghosts returns the directories in a part of a listing of key, begun at started, that are there for objects alone
