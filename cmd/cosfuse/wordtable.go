@@ -27,6 +27,7 @@ var cosfsWords = []mountWord{
 	{cosfs: true, name: "ensure_diskfree", value: needsValue, apply: mebibytes("disk-cache-min-free"), does: "`--disk-cache-min-free`, in MiB"},
 	{cosfs: true, name: "parallel_count", value: needsValue, apply: hands("threads"), does: "`--threads`"},
 	{cosfs: true, name: "parallel_upload", value: needsValue, apply: hands("threads"), does: "`--threads`"},
+	{cosfs: true, name: "default_acl", value: needsValue, apply: hands("acl"), does: "`--acl`"},
 	{cosfs: true, name: "nomultipart", value: noValue, apply: sets("multipart-threshold", "5GiB"), does: "`--multipart-threshold 5GiB`; what is larger cannot be sent in one piece"},
 	{cosfs: true, name: "stat_cache_expire", value: needsValue, apply: seconds("meta-ttl"), does: "`--meta-ttl`, in seconds"},
 	{cosfs: true, name: "retries", value: needsValue, apply: retries, does: "requests are tried that often again, and 7 times at least"},
