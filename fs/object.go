@@ -20,6 +20,7 @@ type object struct {
 	gone  bool      // unlinked
 	asked time.Time // the service or a change of ours vouches for it as of then
 	fluid bool      // being changed here: attributes may not be cached
+	dirty bool      // the bytes are not those of ver any more
 }
 
 const (
@@ -123,6 +124,6 @@ func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
 func fileObject(s writeback.Stat, now time.Time) object {
 	return object{
 		key: s.Key, ver: s.Base, attr: s.Attr, ctime: s.Ctime, size: s.Size,
-		gone: s.Unlinked, asked: now, fluid: s.DirtyData || !s.MtimeKnown,
+		gone: s.Unlinked, asked: now, fluid: s.DirtyData || !s.MtimeKnown, dirty: s.DirtyData,
 	}
 }

@@ -168,7 +168,7 @@ func (c *snapshot) publishMove(ctx context.Context) (result, error) {
 	if !sameContent(v, c.base) {
 		return result{}, fmt.Errorf("%w: %q was made meanwhile", ErrConflict, c.key)
 	}
-	return result{v: v, attr: c.attr, keptAttr: !sameAttr(a, c.attr)}, nil
+	return result{v: v, attr: c.attr, keptAttr: !sameAttr(c.key, a, c.attr)}, nil
 }
 
 // arrivedHereLocked notes that a commit brought f, which was left behind at the key from as version v, to its

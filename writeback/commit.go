@@ -147,6 +147,7 @@ type snapshot struct {
 	recovered                        bool
 	shadowsAt                        time.Time
 	mtimeSet, aclKnown, tagsKnown    bool
+	acl                              cos.Headers // the ACL as f had it
 	dataSeq, attrSeq                 uint64
 }
 
@@ -159,11 +160,12 @@ type result struct {
 
 // freezeLocked takes a snapshot. Writes from now on go to a newer staging file.
 func (f *File) freezeLocked() *snapshot {
-	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, behind: f.behind, base: f.base, attr: f.attr, size: f.size, ext: f.ext.Clone(),
+	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, behind: f.behind, base: f.base, attr: f.bornLocked(), size: f.size, ext: f.ext.Clone(),
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
 		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown, wrote: f.wrote, lastStage: f.cur,
 		recovered: f.recovered, shadowsAt: f.shadowsAt, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+	takeACL(&c.acl, f.attr.Headers)
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
 	}
@@ -262,8 +264,7 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}
-	takeUntold(&f.attr.Headers, c.attr.Headers)
-	f.aclKnown, f.tagsKnown = c.aclKnown, c.tagsKnown
+	f.tellUntoldLocked(c)
 	f.dirtyAttr = f.dirtyAttr || r.keptAttr
 	f.sweepStagingLocked()
 	f.pruneSourcesLocked()

@@ -131,6 +131,15 @@ func takeUntold(dst *cos.Headers, src cos.Headers) {
 	dst.Tagging = src.Tagging
 }
 
+// tellUntoldLocked notes what c stated of what HEAD does not tell, but for an ACL that was set since the freeze.
+func (f *File) tellUntoldLocked(c *snapshot) {
+	f.attr.Headers.Tagging, f.tagsKnown = c.attr.Headers.Tagging, c.tagsKnown
+	if f.attrSeq == c.attrSeq || sameACL(f.attr.Headers, c.acl) {
+		takeACL(&f.attr.Headers, c.attr.Headers)
+		f.aclKnown = c.aclKnown
+	}
+}
+
 // takeACL copies what src says of the ACL.
 func takeACL(dst *cos.Headers, src cos.Headers) {
 	dst.ACL, dst.GrantRead, dst.GrantWrite = src.ACL, src.GrantRead, src.GrantWrite
@@ -188,7 +197,7 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 		return Version{}, fmt.Errorf("copy to %q: %w", key, cos.ErrChecksum)
 	}
 	return Version{ETag: r.ETag, Size: c.base.Size, LastModified: r.LastModified.Truncate(time.Second), CRC64: c.base.CRC64,
-		HasCRC64: c.base.HasCRC64, Confirmed: s.now()}, nil
+		HasCRC64: c.base.HasCRC64, VersionID: r.VersionID, Confirmed: s.now()}, nil
 }
 
 // onBase returns a snapshot of the base alone, with the attributes of c.

@@ -244,7 +244,7 @@ func (c *snapshot) publishCopy(ctx context.Context, g *source) (result, error) {
 // copied is the version that a copy made.
 func (c *snapshot) copied(r *cos.CopyResult) Version {
 	return Version{ETag: r.ETag, Size: c.size, LastModified: r.LastModified.Truncate(time.Second), CRC64: r.CRC64, HasCRC64: r.HasCRC64,
-		Confirmed: c.f.s.now()}
+		VersionID: r.VersionID, Confirmed: c.f.s.now()}
 }
 
 // wire is the source as requests name it: this version, or none.

@@ -97,7 +97,8 @@ func (c *snapshot) publishPut(ctx context.Context) (result, error) {
 
 // version is what a put or a complete made.
 func (c *snapshot) version(r *cos.PutResult) Version {
-	return Version{ETag: r.ETag, Size: c.size, CRC64: r.CRC64, HasCRC64: r.HasCRC64, Confirmed: c.f.s.now()}
+	return Version{ETag: r.ETag, Size: c.size, CRC64: r.CRC64, HasCRC64: r.HasCRC64,
+		VersionID: r.VersionID, Confirmed: c.f.s.now()}
 }
 
 // lostRace decides what to do when somebody else made an object of this name after we found it absent.

@@ -137,7 +137,10 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 	if c.attr.Known && c.attr.Mtime.IsZero() && !c.base.LastModified.IsZero() {
 		c.attr.Mtime, restate = c.base.LastModified, true
 	}
-	h, a, err := c.stored(true)
+	if c.attr.Known && c.attr.typeMoves(c.key, dst) {
+		c.attr.Headers.ContentType, restate = "", true
+	}
+	h, err := c.attr.encode(dst, true)
 	if err != nil {
 		return result{}, err
 	}
@@ -146,7 +149,7 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 		replace = nil
 	}
 	v, err := c.copyTo(ctx, dst, replace)
-	return result{v: v, attr: a}, err
+	return result{v: v, attr: c.attr}, err
 }
 
 // unfreeze ends a freeze that published no bytes: dirty ones stay dirty. sent says that attributes went.

@@ -20,13 +20,14 @@ import (
 
 // Options of Open. Client, Blocks and Dir are required.
 type Options struct {
-	Client   *cos.Client
-	Blocks   *cache.Blocks
-	Dir      string // staging files and journal; created if absent; locked against other processes
-	Prefix   string // of the keys of this mount: the journal belongs to the bucket and it
-	Defaults AttrDefaults
-	Logger   *slog.Logger     // nil = discard
-	Now      func() time.Time // nil = time.Now
+	Client     *cos.Client
+	Blocks     *cache.Blocks
+	Dir        string           // staging files and journal; created if absent; locked against other processes
+	Prefix     string           // of the keys of this mount: the journal belongs to the bucket and it
+	Defaults   AttrDefaults     // of objects that do not tell theirs
+	NewObjects NewObjects       // what objects made here get
+	Logger     *slog.Logger     // nil = discard
+	Now        func() time.Time // nil = time.Now
 
 	// Background makes Flush return once the journal has the bytes; they are sent AttrDelay later, and
 	// what happens to the file until then costs no request. Fsync waits for COS all the same.

@@ -96,6 +96,7 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 	opt := cos.Options{
 		Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log,
 		DialTimeout: o.dialTimeout, StallTimeout: o.stallTimeout, UserAgent: o.userAgent,
+		TrafficLimit: 8 * int64(o.objects.traffic),
 	}
 	if o.retries >= usualAttempts {
 		opt.Attempts = o.retries + 1

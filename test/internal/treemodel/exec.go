@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,6 +125,12 @@ func (d *disk) run(o Op) (r result) {
 		err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_APPEND, o.Mode, content(o.Seed, o.Len), 0)
 	case "patch":
 		err = d.writeFile(o.Path, syscall.O_RDWR, 0, content(o.Seed, o.Len), o.Off)
+	case "copy":
+		err = d.copyFile(o.Path, o.To, o.Mode)
+	case "splice":
+		if fd := d.fds[o.Slot]; fd >= 0 {
+			err = d.splice(o.Path, fd, o.Off, o.Len)
+		}
 	case "get":
 		r.data, err = d.readFile(o.Path)
 	case "truncate":
@@ -207,6 +214,56 @@ func (d *disk) writeFile(p string, flags int, mode uint32, data []byte, off int6
 		err = cerr
 	}
 	return err
+}
+
+// copyFile is what cp does. The error is the first.
+func (d *disk) copyFile(from, to string, mode uint32) error {
+	src, err := d.open(from, syscall.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(src) // it is only read from
+	var st syscall.Stat_t
+	if err := syscall.Fstat(src, &st); err != nil {
+		return err
+	}
+	if st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+		return syscall.EISDIR
+	}
+	dst, err := d.open(to, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	err = copyRange(dst, src, 0, math.MaxInt32)
+	if cerr := syscall.Close(dst); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// splice copies a range of a file to the same place of an open one.
+func (d *disk) splice(from string, dst int, off, n int64) error {
+	src, err := d.open(from, syscall.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(src) // it is only read from
+	return copyRange(dst, src, off, n)
+}
+
+// copyRange is copy_file_range(2) until all is copied, or the source ends.
+func copyRange(dst, src int, off, n int64) error {
+	in, out := off, off
+	for {
+		k := 0
+		err := retry(func() (err error) {
+			k, err = unix.CopyFileRange(src, &in, dst, &out, int(off+n-in), 0)
+			return err
+		})
+		if err != nil || k == 0 || in == off+n {
+			return err
+		}
+	}
 }
 
 func (d *disk) readFile(p string) ([]byte, error) {
