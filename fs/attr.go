@@ -21,6 +21,7 @@ func (n *node) Getattr(ctx context.Context, _ gofs.FileHandle, out *fuse.AttrOut
 	if err != nil {
 		return n.m.fail("getattr", n.label(), err)
 	}
+	n.m.announce(n)
 	n.m.fillAttr(out, &o)
 	return 0
 }
@@ -50,6 +51,11 @@ func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
+	if m.plainly() && n.IsDir() {
+		o := m.bareDirectory(cmp.Or(key, "/"), m.o.Now())
+		n.remember(o)
+		return o, nil
+	}
 	o, err := m.statKey(ctx, n, key)
 	if err != nil {
 		return object{}, err
@@ -57,6 +63,7 @@ func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
 	if err := n.awaitPages(ctx, true); err != nil {
 		return object{}, err
 	}
+	m.plain(&o)
 	n.overlay(&o)
 	n.remember(o)
 	return o, nil
@@ -179,6 +186,9 @@ func (m *Mount) acquire(ctx context.Context, n *node) (*writeback.File, error) {
 			return nil, err
 		}
 		o, err := m.statKey(ctx, n, key)
+		if err == nil {
+			o, err = m.whole(ctx, o)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -202,6 +212,9 @@ func (m *Mount) acquireClaimed(ctx context.Context, n *node) (*writeback.File, e
 	}
 	for {
 		o, err := m.statKey(ctx, n, key)
+		if err == nil {
+			o, err = m.whole(ctx, o)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -25,8 +25,13 @@ const settleTime = 2 * time.Second
 // noteFormat is the version of the notes' form. Others are as good as absent.
 const noteFormat = 1
 
-// NewAttrs keeps attributes in n, which may be nil.
-func NewAttrs(n *cache.Notes) *Attrs { return &Attrs{notes: n} }
+// NewAttrs keeps attributes in n. It is nil if n is.
+func NewAttrs(n *cache.Notes) *Attrs {
+	if n == nil {
+		return nil
+	}
+	return &Attrs{notes: n}
+}
 
 // note is what is kept of one key: headers as the service tells them, so that a mount with other defaults
 // reads them its own way.

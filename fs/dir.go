@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"cosfuse/cache"
+	"cosfuse/cos"
 	"cosfuse/writeback"
 )
 
@@ -25,9 +28,10 @@ type dirHandle struct {
 	loaded bool
 	ended  bool                 // the stream was read to its end
 	locals map[string]*override // our own changes, by name
-	rest   []*override          // those of names that the listing does not show, once it has ended
 	ghosts map[string]bool      // directories that are listed for deleted objects alone
+	rest   []*override          // those of names that the listing does not show, once it has ended
 
+	fresh []cache.Entry   // a part that came and is not taken in yet
 	parts [][]cache.Entry // of the listing, read so far; but for the last nil if they are too many
 	held  int             // entries in parts
 	at    cursor
@@ -46,8 +50,9 @@ type cursor struct {
 
 // Bounds of a dirHandle.
 const (
-	pagesAhead  = 2      // of a directory that is being read
-	heldEntries = 50_000 // remembered for seekdir, about 90 bytes each; in a larger directory it reads anew
+	pagesAhead   = 2               // of a directory that is being read
+	keptPatience = 2 * time.Second // with the service, where an older listing is at hand
+	heldEntries  = 50_000          // remembered for seekdir, about 90 bytes each; in a larger directory it reads anew
 )
 
 var (
@@ -95,8 +100,8 @@ func (d *dirHandle) load(ctx context.Context) error {
 	if d.stream, err = m.dirs.Stream(ctx, key, m.o.NegativeTTL); err != nil {
 		return err
 	}
-	d.key, d.locals = key, m.overrides(key)
-	if err := d.read(ctx); err != nil {
+	d.key, d.locals, d.ghosts = key, m.overrides(key), make(map[string]bool)
+	if err := d.readFirst(ctx); err != nil {
 		d.reset()
 		return err
 	}
@@ -104,6 +109,54 @@ func (d *dirHandle) load(ctx context.Context) error {
 	d.stream.Ahead(pagesAhead)
 	m.listAhead(d.n, key)
 	return nil
+}
+
+// readFirst reads the first part. While the service does not answer, a listing within the TTL will do: that of a
+// directory that was just looked at must not hang.
+func (d *dirHandle) readFirst(ctx context.Context) error {
+	m := d.n.m
+	if _, _, ok := m.dirs.Peek(d.key); !ok {
+		return d.read(ctx)
+	}
+	brief, cancel := context.WithTimeout(ctx, keptPatience)
+	err := d.read(brief)
+	cancel()
+	if !unanswered(err) || ctx.Err() != nil {
+		return err
+	}
+	d.stream.Close()
+	if d.stream, err = m.dirs.Stream(ctx, d.key, m.o.MetaTTL); err != nil {
+		return err
+	}
+	return d.read(ctx)
+}
+
+// unanswered reports whether err says that the service did not answer, whatever it would have said.
+func unanswered(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cos.ErrTransport) || errors.Is(err, cos.ErrStalled)
+}
+
+// ghosts returns the directories in a part of a listing of key, begun at started, that are there for objects alone
+// which were deleted here and whose deletion waits.
+func (m *Mount) ghosts(ctx context.Context, key string, part []cache.Entry, started time.Time) (map[string]bool, error) {
+	if !m.o.Store.RemovedBelow(key, started) {
+		return nil, nil
+	}
+	out := make(map[string]bool)
+	for i := range part {
+		sub := key + part[i].Name + "/"
+		if !part[i].Dir || !m.o.Store.RemovedBelow(sub, started) || m.hasLocalChildren(sub) {
+			continue
+		}
+		below, marker, err := m.firstBelow(ctx, sub, 1)
+		if err != nil {
+			return nil, err
+		}
+		if !below && !marker {
+			out[part[i].Name] = true
+		}
+	}
+	return out, nil
 }
 
 // overrides returns what the Store knows of names in the directory key.
@@ -128,62 +181,61 @@ func (m *Mount) overrides(key string) map[string]*override {
 }
 
 // read waits for the next part of the listing. An error on any page is an error, never an empty or
-// shortened directory.
+// shortened directory; what it is about is read again by the next call.
 func (d *dirHandle) read(ctx context.Context) error {
 	m := d.n.m
-	part, err := d.stream.Next(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if d.fresh == nil {
+		part, err := d.stream.Next(ctx)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		d.fresh = part
+	}
+	ghosts, err := m.ghosts(ctx, d.key, d.fresh, d.stream.Started())
+	if err != nil {
 		return err
 	}
-	if err == nil {
-		if d.held += len(part); d.held > heldEntries && len(d.parts) > 0 {
-			d.parts[len(d.parts)-1] = nil
-		}
-		d.parts = append(d.parts, part)
-		d.findGhosts(ctx, part)
-		d.askOldMarkers(ctx, part)
+	maps.Copy(d.ghosts, ghosts)
+	if d.fresh != nil {
+		d.askOldMarkers(ctx, d.fresh)
+		d.hold(d.fresh)
 	}
-	if d.stream.More() {
-		m.windows.add(d.key, part, d.stream.Started())
+	if d.fresh = nil; d.stream.More() {
 		return nil
 	}
-	d.ended = true
+	return d.conclude(ctx)
+}
+
+// hold adds a part to what is read, and lets names in it be known until the listing is whole.
+func (d *dirHandle) hold(part []cache.Entry) {
+	if d.held += len(part); d.held > heldEntries && len(d.parts) > 0 {
+		d.parts[len(d.parts)-1] = nil
+	}
+	d.parts = append(d.parts, part)
+	if d.stream.More() {
+		d.n.m.windows.add(d.key, part, d.stream.Started())
+	}
+}
+
+// conclude draws conclusions from the listing, whose last part was read.
+func (d *dirHandle) conclude(ctx context.Context) error {
+	m := d.n.m
 	l, err := d.stream.Listing(ctx)
 	switch {
 	case err == nil:
 		m.listed(d.key, l)
 		m.prove(l)
-	case errors.Is(err, cache.ErrLongListing):
-		m.windows.add(d.key, part, d.stream.Started())
-	default:
+	case !errors.Is(err, cache.ErrLongListing):
 		return err
+	case len(d.parts) > 0:
+		m.windows.add(d.key, d.parts[len(d.parts)-1], d.stream.Started())
 	}
+	d.ended = true
 	for _, o := range d.locals {
 		d.rest = append(d.rest, o)
 	}
 	slices.SortFunc(d.rest, func(a, b *override) int { return strings.Compare(a.seg, b.seg) })
 	return nil
-}
-
-// findGhosts finds the directories in a part of the listing that are there for objects alone which were deleted
-// here and whose deletion waits. Those about which the service does not answer are shown, as it listed them.
-func (d *dirHandle) findGhosts(ctx context.Context, part []cache.Entry) {
-	m, since := d.n.m, d.stream.Started()
-	if !m.o.Store.RemovedBelow(d.key, since) {
-		return
-	}
-	for i := range part {
-		sub := d.key + part[i].Name + "/"
-		if !part[i].Dir || !m.o.Store.RemovedBelow(sub, since) || m.hasLocalChildren(sub) {
-			continue
-		}
-		if below, marker, err := m.firstBelow(ctx, sub, 1); err == nil && !below && !marker {
-			if d.ghosts == nil {
-				d.ghosts = make(map[string]bool)
-			}
-			d.ghosts[part[i].Name] = true
-		}
-	}
 }
 
 // Readdirent returns the next entry, nil at the end. It returns nil, too, to end an answer that has entries when
@@ -384,7 +436,7 @@ func (o *override) over(v view) view {
 // listedType returns the type of a listed object: a small one may be a symbolic link or a special
 // file, which only its metadata tells.
 func (m *Mount) listedType(key string, e *cache.Entry) uint32 {
-	if e.Size > maxTargetBytes {
+	if e.Size > maxTargetBytes || m.plainly() {
 		return syscall.S_IFREG
 	}
 	if f, ok := m.facts.recall(key, e); ok {

@@ -48,8 +48,8 @@ type headCall struct {
 func newFacts(m *Mount) *facts {
 	return &facts{
 		m:        m,
-		heads:    cache.NewTable[fact](maxFacts, m.o.Now),
-		prefixes: cache.NewTable[bool](maxPrefixes, m.o.Now),
+		heads:    cache.NewTable[fact](m.o.maxFacts(), m.o.Now),
+		prefixes: cache.NewTable[bool](m.o.maxSmall(), m.o.Now),
 		ahead:    make(chan struct{}, statFanOut),
 		calls:    make(map[string]*headCall),
 	}
@@ -312,6 +312,9 @@ func (fs *facts) dropTree(prefix string) {
 
 // needsHead reports whether the attributes of a listed name are unknown.
 func (m *Mount) needsHead(key string, e *cache.Entry) bool {
+	if m.plainly() {
+		return false
+	}
 	if _, ok := m.o.Store.Local(key); ok {
 		return false
 	}

@@ -160,7 +160,7 @@ func (m *Mount) worthListing(dir *node, q *question) int {
 	switch {
 	case n > 0 && n&(n-1) == 0: // tries that fail cost less than the questions before them
 		return n
-	case n == 0 && (m.o.Attrs.has(q.key) || m.o.Attrs.has(q.key+"/")):
+	case n == 0 && (m.plainly() || m.o.Attrs.has(q.key) || m.o.Attrs.has(q.key+"/")):
 		return 1
 	}
 	return 0

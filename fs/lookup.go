@@ -46,6 +46,7 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 	if err != nil {
 		return nil, err
 	}
+	n.m.plain(&o)
 	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
 	if err := child.awaitPages(ctx, online); err != nil {
 		return nil, err
@@ -55,6 +56,7 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 		child.setOldMarker(true)
 	}
 	child.remember(o)
+	n.m.announce(child)
 	n.m.fillEntry(out, &o)
 	return child, nil
 }
@@ -317,12 +319,15 @@ func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bo
 	if m.localBelief(q.local, q.hasLocal, q.now) == present {
 		return m.localObject(ctx, q.local, online)
 	}
-	if q.file != nil && dir != nil && online {
+	if q.file != nil && dir != nil && online && !m.plainly() {
 		m.walked(dir, q, false) // also if it is known: who walks on comes to what is not
 	}
 	if f, at, ok := m.facts.known(q.key, q.local.At, q.now); ok && f.found &&
 		(q.listing == nil || at.After(q.listing.Started)) {
 		return m.factObject(q.key, f, at), nil
+	}
+	if q.file != nil && m.plainly() {
+		return m.listedObject(&q), nil
 	}
 	if q.file != nil {
 		if f, ok := m.facts.recall(q.key, q.file); ok {
@@ -393,7 +398,11 @@ func (m *Mount) openObject(ctx context.Context, f *writeback.File, online bool) 
 // undated asks for what an object in COS does not tell here: attributes never seen, or the mtime of a
 // version that the service alone dated. The answer is found only if it is about that very version.
 func (m *Mount) undated(ctx context.Context, o *object, online bool) (fact, error) {
-	if isDirKey(o.key) || o.ver.Absent() || o.attr.Known && !o.mtime().IsZero() {
+	dated := !o.mtime().IsZero()
+	if m.plainly() {
+		dated = o.pending || !o.ver.LastModified.IsZero() // by the service: a time of ours will not be shown
+	}
+	if isDirKey(o.key) || o.ver.Absent() || o.attr.Known && dated {
 		return fact{}, nil
 	}
 	k, at, ok := m.facts.known(o.key, time.Time{}, m.o.Now())
@@ -417,6 +426,9 @@ func (m *Mount) undated(ctx context.Context, o *object, online bool) (fact, erro
 func (m *Mount) dirObject(ctx context.Context, parent *node, q question, online bool) (object, error) {
 	if q.sub != nil && online {
 		m.walked(parent, q, true)
+	}
+	if m.plainly() {
+		return m.bareDirectory(q.key+"/", q.now), nil
 	}
 	return m.directory(ctx, q.key+"/", q.now, online)
 }

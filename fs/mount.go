@@ -69,11 +69,12 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	m.root = &node{m: m}
 	m.facts = newFacts(m)
-	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
-	m.counts = cache.NewTable[count](maxPrefixes, o.Now)
+	m.born = cache.NewTable[*cache.Listing](o.maxSmall(), o.Now)
+	m.counts = cache.NewTable[count](o.maxSmall(), o.Now)
 	m.windows = newWindows(m)
 	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
-		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
+		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), // 0 would be a default
+		MaxEntries: o.maxEntries(), Now: o.Now,
 	}, m.fetchPage)
 	return m
 }

@@ -87,6 +87,9 @@ func (n *node) Mknod(ctx context.Context, name string, mode, dev uint32, out *fu
 	if mode&typeMask == 0 {
 		mode |= syscall.S_IFREG
 	}
+	if mode&typeMask != syscall.S_IFREG && n.m.plainly() {
+		return nil, syscall.EPERM // it would be shown as a file
+	}
 	child, f, err := n.make(ctx, name, mode, dev, writeback.CreateMode{Excl: true}, out)
 	if err != nil {
 		return nil, n.m.fail("mknod", n.label()+name, err)
@@ -104,6 +107,9 @@ func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.Entry
 	defer done()
 	if target == "" {
 		return nil, syscall.ENOENT
+	}
+	if n.m.plainly() {
+		return nil, syscall.EPERM // it would be shown as a file
 	}
 	if len(target) > maxTargetBytes {
 		return nil, syscall.ENAMETOOLONG

@@ -10,17 +10,18 @@ import (
 
 // object is what a name turned out to be.
 type object struct {
-	key   string // ends in "/" for a directory
-	ver   writeback.Version
-	attr  writeback.Attr
-	ctime time.Time // zero: as mtime
-	size  int64
-	bare  bool      // a directory with no marker: the prefix alone, or an old marker
-	old   bool      // a directory that an old marker stands for
-	gone  bool      // unlinked
-	asked time.Time // the service or a change of ours vouches for it as of then
-	fluid bool      // being changed here: attributes may not be cached
-	dirty bool      // the bytes are not those of ver any more
+	key     string // ends in "/" for a directory
+	ver     writeback.Version
+	attr    writeback.Attr
+	ctime   time.Time // zero: as mtime
+	size    int64
+	bare    bool      // a directory with no marker: the prefix alone, or an old marker
+	old     bool      // a directory that an old marker stands for
+	gone    bool      // unlinked
+	asked   time.Time // the service or a change of ours vouches for it as of then
+	pending bool      // something of it is not in the bucket yet
+	fluid   bool      // being changed here: attributes may not be cached
+	dirty   bool      // the bytes are not those of ver any more
 }
 
 const (
@@ -124,6 +125,6 @@ func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
 func fileObject(s writeback.Stat, now time.Time) object {
 	return object{
 		key: s.Key, ver: s.Base, attr: s.Attr, ctime: s.Ctime, size: s.Size,
-		gone: s.Unlinked, asked: now, fluid: s.DirtyData || !s.MtimeKnown, dirty: s.DirtyData,
+		gone: s.Unlinked, asked: now, pending: s.Dirty, fluid: s.DirtyData || !s.MtimeKnown, dirty: s.DirtyData,
 	}
 }

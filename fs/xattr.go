@@ -77,7 +77,7 @@ func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errn
 // Setxattr sets a user.* attribute. Names and values of all share the object's 2 KB of metadata with
 // mode, owner and times: what does not fit is ENOSPC.
 func (n *node) Setxattr(ctx context.Context, attr string, data []byte, flags uint32) syscall.Errno {
-	if !strings.HasPrefix(attr, userPrefix) || attr == userPrefix {
+	if !strings.HasPrefix(attr, userPrefix) || attr == userPrefix || n.m.plainly() {
 		return syscall.EOPNOTSUPP
 	}
 	if name, is := strings.CutPrefix(attr, propertyPrefix); is {

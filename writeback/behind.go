@@ -156,7 +156,10 @@ func (c *snapshot) forbids(key string) bool { return c.behind != "" && c.fresh &
 // publishMove copies an object that was left behind to its name. If that is what is there already, an earlier
 // try arrived.
 func (c *snapshot) publishMove(ctx context.Context) (result, error) {
-	r, err := c.publishAttr(ctx)
+	r, err := result{}, c.checkFree(ctx, c.key, c.fresh)
+	if err == nil {
+		r, err = c.publishAttr(ctx)
+	}
 	if !errors.Is(err, cos.ErrExists) {
 		return r, err
 	}

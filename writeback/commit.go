@@ -183,7 +183,8 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr, f.completing, f.unnoted = false, 0, false, nil, nil
+	f.committing, f.frozen, f.frozenAttr, f.completing = false, 0, false, nil
+	defer func() { f.unnoted = nil }()
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly
@@ -227,7 +228,7 @@ func (f *File) failedLocked(err error) {
 		return
 	}
 	if !maybeApplied(err) {
-		f.attempt = nil
+		f.attempt, f.unnoted = nil, nil
 	}
 	f.conflict = errors.Is(err, ErrConflict) || errors.Is(err, ErrExists)
 	f.err, f.lastErr = err, err
@@ -239,7 +240,7 @@ func (f *File) failedLocked(err error) {
 
 // maybeApplied reports whether a request that ended in err may have changed the object all the same.
 func maybeApplied(err error) bool {
-	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
+	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrChecksum, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -194,10 +194,23 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 		return Version{}, err
 	}
 	if r.HasCRC64 && c.base.HasCRC64 && r.CRC64 != c.base.CRC64 {
-		return Version{}, fmt.Errorf("copy to %q: %w", key, cos.ErrChecksum)
+		return Version{}, c.dropBadCopy(ctx, key)
 	}
 	return Version{ETag: r.ETag, Size: c.base.Size, LastModified: r.LastModified.Truncate(time.Second), CRC64: c.base.CRC64,
 		HasCRC64: c.base.HasCRC64, VersionID: r.VersionID, Confirmed: s.now()}, nil
+}
+
+// dropBadCopy removes a copy that is not what was copied, unless it took the original's place: no name must lead to
+// it. The error is ErrChecksum.
+func (c *snapshot) dropBadCopy(ctx context.Context, key string) error {
+	bad := fmt.Errorf("copy to %q: %w", key, cos.ErrChecksum)
+	if key == c.key {
+		return bad
+	}
+	if err := c.f.s.Client.Delete(ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		return errors.Join(bad, err)
+	}
+	return bad
 }
 
 // onBase returns a snapshot of the base alone, with the attributes of c.

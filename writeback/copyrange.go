@@ -220,7 +220,10 @@ func (c *snapshot) publishCopy(ctx context.Context, g *source) (result, error) {
 		return result{}, err
 	}
 	o := &cos.CopyOptions{Source: g.wire(), Replace: true, ReplaceTagging: true, Headers: h, ForbidOverwrite: c.fresh}
-	r, err := c.f.s.Client.Copy(ctx, c.key, o)
+	var r *cos.CopyResult
+	if err = c.checkFree(ctx, c.key, c.fresh); err == nil {
+		r, err = c.f.s.Client.Copy(ctx, c.key, o)
+	}
 	if errors.Is(err, cos.ErrExists) && c.fresh {
 		if done, err := c.lostRace(ctx); err != nil || done.v.ETag != "" {
 			return done, err

@@ -237,6 +237,12 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	if err == nil {
 		err = c.checkBase(ctx)
 	}
+	if err == nil {
+		err = c.checkFree(ctx, c.key, c.fresh)
+	}
+	if errors.Is(err, cos.ErrExists) {
+		_, err = c.lostRace(ctx)
+	}
 	var r *cos.PutResult
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: c.fresh, Size: c.size}

@@ -105,6 +105,9 @@ func (f *File) syncStagingLocked(b *journal.Batch) error {
 	if err := errors.Join(d.Sync(), d.Close()); err != nil { // the names of new staging files
 		return err
 	}
+	for id := range f.stage {
+		f.s.synced(stagingName(f.ino, id))
+	}
 	b.DropDeltas(f.ino)
 	f.sealLocked()
 	return nil

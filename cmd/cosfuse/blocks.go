@@ -8,6 +8,7 @@ import (
 
 	"cosfuse/cache"
 	"cosfuse/cos"
+	"cosfuse/fs"
 )
 
 // Directories in a cache directory where what was read is kept: the bytes of objects, and their attributes.
@@ -27,7 +28,7 @@ const fetches = 32
 // blocksOptions are those of the mount's block cache.
 func (o *mountOptions) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 	b := cache.BlocksOptions{
-		MemoryBytes: int64(o.memory),
+		MemoryBytes: o.blocksMemory(),
 		Connections: fetches,
 		Resume:      brokeOff,
 		Checksum:    &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
@@ -42,7 +43,7 @@ func (o *mountOptions) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 
 // openNotes opens what is kept of attributes: up to an eighth of what may be kept altogether.
 func (o *mountOptions) openNotes(log *slog.Logger) (*cache.Notes, error) {
-	if o.diskCache <= 0 {
+	if o.diskCache <= 0 || o.stat == statSource(fs.FromListings) {
 		return nil, nil
 	}
 	return cache.OpenNotes(cache.NotesOptions{

@@ -34,6 +34,7 @@ type mountOptions struct {
 
 	commit     commitMode
 	consistent consistency
+	stat       statSource
 	cacheDir   string
 	staging    byteSize
 	memory     byteSize
@@ -108,10 +109,11 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	o.commit = commitClose
 	f.Var(&o.commit, "commit", "when close returns: close = once the bucket has the bytes; background = once they are\nsafe in the cache directory, from where they are sent a moment later. fsync always\nwaits for the bucket")
 	f.Var(&o.consistent, "consistency", "what open takes for a file's present version: close-to-open = what the bucket confirmed within the\nlast second, or it is asked; relaxed = what it confirmed within --meta-ttl; strict = as close-to-open,\nand names and attributes are asked for every time, whatever the TTLs")
+	f.Var(&o.stat, "stat", "where modes, owners, times and links come from: head = the objects, each asked once for each version;\nlist = nowhere: all are regular files with the defaults and the time the bucket got them, and no\nrequest but listings is made to show them. For buckets whose objects carry none")
 	f.DurationVar(&o.metaTTL, "meta-ttl", time.Minute, "how long names and attributes are trusted; 0s asks every time")
 	f.DurationVar(&o.negativeTTL, "negative-ttl", 5*time.Second, "how long a name that was absent is taken as absent")
 	o.memory = 256 << 20
-	f.Var(&o.memory, "memory", "memory for cached blocks")
+	f.Var(&o.memory, "memory", "memory for cached blocks, three quarters of it, and for listings and attributes")
 	o.diskCache, o.diskFree = 10<<30, 1<<30
 	f.Var(&o.diskCache, "disk-cache-size", "what was read is kept in the cache directory, up to so much, and up to 64 MiB of attributes;\n0 keeps nothing")
 	f.Var(&o.diskFree, "disk-cache-min-free", "space that what is kept there leaves on the filesystem")

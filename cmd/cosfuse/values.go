@@ -106,6 +106,31 @@ func (c *consistency) String() string { return consistencies[*c] }
 // Type names the kind of value in help texts.
 func (c *consistency) Type() string { return "choice" }
 
+// statSource says where attributes come from.
+type statSource fs.AttributeSource
+
+var statSources = map[statSource]string{
+	statSource(fs.FromMetadata): "head",
+	statSource(fs.FromListings): "list",
+}
+
+// Set parses text as pflag wants it.
+func (s *statSource) Set(text string) error {
+	for v, name := range statSources {
+		if strings.EqualFold(text, name) {
+			*s = v
+			return nil
+		}
+	}
+	return errors.New("want head or list")
+}
+
+// String prints the choice as Set reads it.
+func (s *statSource) String() string { return statSources[*s] }
+
+// Type names the kind of value in help texts.
+func (s *statSource) Type() string { return "choice" }
+
 // fileMode is permission bits, in octal.
 type fileMode uint32
 

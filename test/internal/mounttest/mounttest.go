@@ -26,6 +26,7 @@ type Options struct {
 	Keep   bool              // keep attributes on disk, over a Remount too
 	Cache  string            // directory of the journal and staging files, kept over a Remount; "" = a new one each time
 	Disk   int64             // most bytes of blocks kept on disk, over a Remount too; 0 keeps none
+	Stall  time.Duration     // after which the mount's client gives up an attempt that gets no answer; 0 is the default
 	Log    bool              // log warnings to the test
 }
 
@@ -72,7 +73,7 @@ func NewBucket(t testing.TB, o cosserver.Options) *Bucket {
 		t.Fatal(err)
 	}
 	b := &Bucket{Server: s, URL: l.URL, listener: l}
-	b.Client = b.newClient(t, nil)
+	b.Client = b.newClient(t, nil, 0)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -83,11 +84,11 @@ func NewBucket(t testing.TB, o cosserver.Options) *Bucket {
 	return b
 }
 
-func (b *Bucket) newClient(t testing.TB, log *slog.Logger) *cos.Client {
+func (b *Bucket) newClient(t testing.TB, log *slog.Logger, stall time.Duration) *cos.Client {
 	t.Helper()
 	c, err := cos.New(cos.Options{
 		Endpoint: b.URL, Region: b.Server.Region(), Bucket: b.Server.Bucket(), Logger: log,
-		BaseDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond,
+		BaseDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond, StallTimeout: stall, HeaderTimeout: stall,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +147,7 @@ func (v *Volume) start(t testing.TB) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	v.cancel = cancel
-	v.client = v.newClient(t, log)
+	v.client = v.newClient(t, log, v.o.Stall)
 	var err error
 	if v.Blocks, err = cache.NewBlocks(ctx, v.blocksOptions(log)); err != nil {
 		t.Fatal(err)

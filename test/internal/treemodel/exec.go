@@ -22,6 +22,8 @@ type result struct {
 	data  []byte // read bytes, a link's target, or names in order
 	size  int64  // of stat
 	mode  uint32 // of stat
+
+	stored bool // the error came after bytes were taken in: they must not be lost
 }
 
 // String describes the result.
@@ -112,19 +114,21 @@ func (d *disk) run(o Op) (r result) {
 		}
 	case "fsync":
 		if fd := d.fds[o.Slot]; fd >= 0 {
+			r.stored = true
 			err = retry(func() error { return syscall.Fsync(fd) })
 		}
 	case "close":
 		if fd := d.fds[o.Slot]; fd >= 0 {
 			d.fds[o.Slot] = -1
+			r.stored = true
 			err = syscall.Close(fd)
 		}
 	case "put":
-		err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, o.Mode, content(o.Seed, o.Len), 0)
+		r.stored, err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, o.Mode, content(o.Seed, o.Len), 0)
 	case "append":
-		err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_APPEND, o.Mode, content(o.Seed, o.Len), 0)
+		r.stored, err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_APPEND, o.Mode, content(o.Seed, o.Len), 0)
 	case "patch":
-		err = d.writeFile(o.Path, syscall.O_RDWR, 0, content(o.Seed, o.Len), o.Off)
+		r.stored, err = d.writeFile(o.Path, syscall.O_RDWR, 0, content(o.Seed, o.Len), o.Off)
 	case "copy":
 		err = d.copyFile(o.Path, o.To, o.Mode)
 	case "splice":
@@ -203,17 +207,18 @@ func pread(fd int, n, off int64) ([]byte, error) {
 	return out, nil
 }
 
-// writeFile opens, writes once and closes. The error is the first.
-func (d *disk) writeFile(p string, flags int, mode uint32, data []byte, off int64) error {
+// writeFile opens, writes once and closes. The error is the first; written says that the file had taken the bytes.
+func (d *disk) writeFile(p string, flags int, mode uint32, data []byte, off int64) (written bool, err error) {
 	fd, err := d.open(p, flags, mode)
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = pwrite(fd, data, off)
+	written = err == nil
 	if cerr := syscall.Close(fd); err == nil {
 		err = cerr
 	}
-	return err
+	return written, err
 }
 
 // copyFile is what cp does. The error is the first.
