@@ -16,7 +16,35 @@ type NewObjects struct {
 	CacheControl string // of files
 	ACL          string // of everything, as x-cos-acl
 	SSE          cos.SSE
-	Classes      []ClassRule // of files: the first that matches
+	Classes      []ClassRule    // of files: the first that matches
+	Properties   []PropertyRule // of files: of those about one property, the first that matches; they win over the above
+}
+
+// PropertyRule gives files a property by how their names end.
+type PropertyRule struct {
+	Suffix      string // "" matches every file
+	Name, Value string // as Attr.SetProperty takes them
+}
+
+// Check returns the error of Attr.SetProperty: nothing comes of such a rule.
+func (r PropertyRule) Check() error { return new(Attr).SetProperty(r.Name, r.Value) }
+
+// applyRules sets the properties that nobody chose for the file at key.
+func (n *NewObjects) applyRules(a *Attr, key string) {
+	for _, r := range n.Properties {
+		if !strings.HasSuffix(key, r.Suffix) {
+			continue
+		}
+		set := false
+		if p := header(&a.Headers, r.Name); p != nil {
+			set = *p != ""
+		} else {
+			_, set = a.Property(key, r.Name)
+		}
+		if !set {
+			_ = a.SetProperty(r.Name, r.Value) // the rule was checked
+		}
+	}
 }
 
 // ClassRule gives files a storage class by their names.
@@ -51,13 +79,17 @@ func (f *File) bornLocked() Attr {
 // complete fills in what a leaves open, for a new object at key, which is name below the prefix.
 func (n *NewObjects) complete(a Attr, key, name string) Attr {
 	h := &a.Headers
+	file := a.Mode&syscall.S_IFMT == syscall.S_IFREG && !isDirKey(key)
+	if file {
+		n.applyRules(&a, key)
+	}
 	if h.ACL == "" && h.GrantRead+h.GrantWrite+h.GrantReadACP+h.GrantWriteACP+h.GrantFullControl == "" {
 		h.ACL = n.ACL
 	}
 	if h.SSE == (cos.SSE{}) {
 		h.SSE = n.SSE
 	}
-	if a.Mode&syscall.S_IFMT != syscall.S_IFREG || isDirKey(key) {
+	if !file {
 		return a
 	}
 	h.CacheControl = cmp.Or(h.CacheControl, n.CacheControl)

@@ -203,3 +203,37 @@ func TestPropertySetDuringEarlyUpload(t *testing.T) {
 		t.Errorf("class %q, ACL %q", i.Headers.StorageClass, acl.Canned)
 	}
 }
+
+// TestPropertiesByName gives new files what rules say about the ends of their names, the first rule first, unless
+// somebody chose otherwise.
+func TestPropertiesByName(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.NewObjects = NewObjects{CacheControl: "no-cache", Properties: []PropertyRule{
+			{".tar.gz", "content-encoding", "x-tar"}, {".gz", "content-encoding", "gzip"}, {".gz", "cache-control", "max-age=1"}, {"", "meta.team", "blue"},
+		}}
+	})
+	tests := []struct{ key, encoding, cache, team string }{
+		{"a.tar.gz", "x-tar", "max-age=1", "blue"},
+		{"a.gz", "gzip", "max-age=1", "blue"},
+		{"a", "", "no-cache", "blue"},
+		{"chosen.gz", "br", "max-age=1", "red"},
+	}
+	for _, tt := range tests {
+		h := r.create(r.store, tt.key, false)
+		if tt.key == "chosen.gz" {
+			r.must(h.f.SetAttr(func(a *Attr) error {
+				return errors.Join(a.SetProperty("content-encoding", "br"), a.SetProperty("meta.team", "red"))
+			}))
+		}
+		r.write(h, []byte("x"), 0)
+		r.close(h)
+		i, err := r.client.Head(t.Context(), tt.key, nil)
+		r.must(err)
+		if i.Headers.ContentEncoding != tt.encoding || i.Headers.CacheControl != tt.cache || i.Headers.Meta["team"] != tt.team {
+			t.Errorf("%s: %+v, want %+v", tt.key, i.Headers, tt)
+		}
+	}
+	if err := (PropertyRule{Name: "content-md5", Value: "x"}).Check(); !errors.Is(err, ErrProperty) {
+		t.Errorf("a rule about no property: %v", err)
+	}
+}
