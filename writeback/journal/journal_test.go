@@ -63,6 +63,9 @@ func record(b *Batch, s State) {
 	for _, r := range s.Renames {
 		b.PutRename(r)
 	}
+	for _, r := range s.Intents {
+		b.PutIntent(r)
+	}
 }
 
 // TestRoundTrip writes every record, reads it after a reopening, and drops it.
@@ -85,6 +88,7 @@ func TestRoundTrip(t *testing.T) {
 	b.DropUpload("u")
 	b.DropRemoval("gone")
 	b.DropRename(4)
+	b.DropIntent(6)
 	must(t, b.Commit(NoSync))
 	got, err = j.Load()
 	must(t, err)
