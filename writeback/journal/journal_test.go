@@ -89,6 +89,7 @@ func TestRoundTrip(t *testing.T) {
 	b.DropIntent(6)
 	b.DropRemoval("gone")
 	b.DropRename(4)
+	b.DropIntent(6)
 	must(t, b.Commit(NoSync))
 	got, err = j.Load()
 	must(t, err)
