@@ -47,6 +47,7 @@ type note struct {
 	CRC64      uint64 `json:"c,omitempty"`
 	HasCRC64   bool   `json:"h,omitempty"`
 	Appendable bool   `json:"a,omitempty"`
+	VersionID  string `json:"v,omitempty"`
 
 	ContentType        string            `json:"ct,omitempty"`
 	CacheControl       string            `json:"cc,omitempty"`
@@ -66,7 +67,7 @@ type note struct {
 func newNote(v writeback.Version, h *cos.Headers, from, to time.Time) note {
 	return note{
 		Format: noteFormat, ETag: v.ETag, Size: v.Size, From: from.Unix(), To: to.Unix(),
-		CRC64: v.CRC64, HasCRC64: v.HasCRC64, Appendable: v.Appendable,
+		CRC64: v.CRC64, HasCRC64: v.HasCRC64, Appendable: v.Appendable, VersionID: v.VersionID,
 		ContentType: h.ContentType, CacheControl: h.CacheControl, ContentDisposition: h.ContentDisposition,
 		ContentEncoding: h.ContentEncoding, ContentLanguage: h.ContentLanguage, Expires: h.Expires,
 		StorageClass: h.StorageClass, SSE: h.SSE.Algorithm, SSEKey: h.SSE.KMSKeyID, SSEContext: h.SSE.KMSContext,
@@ -162,7 +163,7 @@ func (a *Attrs) of(key string, e *cache.Entry, d writeback.AttrDefaults) (fact, 
 	}
 	i := cos.ObjectInfo{
 		Key: key, Size: n.Size, ETag: n.ETag, LastModified: e.LastModified, CRC64: n.CRC64, HasCRC64: n.HasCRC64,
-		Appendable: n.Appendable, Headers: n.headers(),
+		Appendable: n.Appendable, VersionID: n.VersionID, Headers: n.headers(),
 	}
 	return fact{
 		found: true, ver: writeback.VersionOf(&i, time.Time{}), attr: writeback.DecodeAttr(&i, d), settled: true, kept: true,

@@ -21,6 +21,7 @@ type object struct {
 	asked   time.Time // the service or a change of ours vouches for it as of then
 	pending bool      // something of it is not in the bucket yet
 	fluid   bool      // being changed here: attributes may not be cached
+	dirty   bool      // the bytes are not those of ver any more
 }
 
 const (
@@ -124,6 +125,6 @@ func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
 func fileObject(s writeback.Stat, now time.Time) object {
 	return object{
 		key: s.Key, ver: s.Base, attr: s.Attr, ctime: s.Ctime, size: s.Size,
-		gone: s.Unlinked, asked: now, pending: s.Dirty, fluid: s.DirtyData || !s.MtimeKnown,
+		gone: s.Unlinked, asked: now, pending: s.Dirty, fluid: s.DirtyData || !s.MtimeKnown, dirty: s.DirtyData,
 	}
 }

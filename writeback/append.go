@@ -25,7 +25,7 @@ func (c *snapshot) appends() bool {
 	case mode == AppendNever, c.size <= c.base.Size, c.size > cos.MaxPutBytes, c.behind != "", c.f.s.appendRefused():
 		return false
 	case c.base.Absent():
-		return c.appendOnly && c.never && !c.shadows && !c.mtimeSet
+		return c.appendOnly && c.never && !c.shadows && !c.mtimeSet && appendableClass(c.attr.Headers)
 	case !c.base.Appendable:
 		return false
 	}
@@ -37,7 +37,7 @@ func (f *File) appendsLocked() bool {
 	if !f.dirtyData && !f.neverCommitted {
 		return false
 	}
-	c := &snapshot{f: f, behind: f.behind, base: f.base, size: f.size, ext: f.ext, appendOnly: f.appendOnly, never: f.neverCommitted,
+	c := &snapshot{f: f, behind: f.behind, base: f.base, attr: f.bornLocked(), size: f.size, ext: f.ext, appendOnly: f.appendOnly, never: f.neverCommitted,
 		shadows: f.shadows, mtimeSet: f.mtimeSet}
 	return c.appends()
 }

@@ -213,8 +213,8 @@ func (a Attr) encode(key string, mtime bool) (cos.Headers, error) {
 		m[metaXattr] = encodeXattrs(a.Xattrs)
 	}
 	h.Meta = m
-	if isDirKey(key) && h.ContentType == "" {
-		h.ContentType = dirContentType
+	if h.ContentType == "" {
+		h.ContentType = defaultType(key, a.Mode)
 	}
 	return h, checkMetaSize(m)
 }

@@ -86,17 +86,17 @@ func (s *Store) leaveBehind(key string, why error) (*File, error) {
 	return f, nil
 }
 
-// movedKeys are those of objects that are not left behind.
-func (s *Store) movedKeys(objects []cos.ListEntry) []string {
+// moved returns the objects that are not left behind.
+func (s *Store) moved(objects []cos.ListEntry) []cos.ListEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	keys := make([]string, 0, len(objects))
+	out := make([]cos.ListEntry, 0, len(objects))
 	for _, o := range objects {
 		if e := s.names.get(o.Key); e == nil || e.behind == nil {
-			keys = append(keys, o.Key)
+			out = append(out, o)
 		}
 	}
-	return keys
+	return out
 }
 
 // rejournalMovedLocked records the new name of a file. What was left behind has a record from now on.
@@ -156,7 +156,10 @@ func (c *snapshot) forbids(key string) bool { return c.behind != "" && c.fresh &
 // publishMove copies an object that was left behind to its name. If that is what is there already, an earlier
 // try arrived.
 func (c *snapshot) publishMove(ctx context.Context) (result, error) {
-	r, err := c.publishAttr(ctx)
+	r, err := result{}, c.checkFree(ctx, c.key, c.fresh)
+	if err == nil {
+		r, err = c.publishAttr(ctx)
+	}
 	if !errors.Is(err, cos.ErrExists) {
 		return r, err
 	}
@@ -168,7 +171,7 @@ func (c *snapshot) publishMove(ctx context.Context) (result, error) {
 	if !sameContent(v, c.base) {
 		return result{}, fmt.Errorf("%w: %q was made meanwhile", ErrConflict, c.key)
 	}
-	return result{v: v, attr: c.attr, keptAttr: !sameAttr(a, c.attr)}, nil
+	return result{v: v, attr: c.attr, keptAttr: !sameAttr(c.key, a, c.attr)}, nil
 }
 
 // arrivedHereLocked notes that a commit brought f, which was left behind at the key from as version v, to its

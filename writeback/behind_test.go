@@ -82,6 +82,28 @@ func TestRenameLeavesBehind(t *testing.T) {
 	}
 }
 
+// TestBehindSurvivesLostDeletion does not hear whether the old names were deleted. They are deleted later, but for
+// the one that is the only copy.
+func TestBehindSurvivesLostDeletion(t *testing.T) {
+	r := newRig(t)
+	heard := r.srv.AddRule(cosserver.Rule{Op: "DeleteObjects", Action: cosserver.Fail, Status: 503, Code: "SlowDown"})
+	r.leave()
+	if n := len(r.store.PendingRemovals()); n != 5 {
+		t.Errorf("%d deletions wait, want 5", n)
+	}
+	heard()
+	if err := r.store.Sync(t.Context(), ""); !errors.Is(err, cos.ErrInvalidState) {
+		t.Errorf("sync: %v, want ErrInvalidState", err)
+	}
+	for i := range 5 {
+		if _, ok := r.object(fmt.Sprint("d/", i)); ok {
+			t.Errorf("d/%d is still there", i)
+		}
+	}
+	r.wantObject("d/cold", []byte("cold"))
+	r.wantBehind(r.store, "cold")
+}
+
 // TestRenameOfRefusedTree changes nothing if nothing can be copied.
 func TestRenameOfRefusedTree(t *testing.T) {
 	r := newRig(t)

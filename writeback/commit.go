@@ -147,6 +147,7 @@ type snapshot struct {
 	recovered                        bool
 	shadowsAt                        time.Time
 	mtimeSet, aclKnown, tagsKnown    bool
+	acl                              cos.Headers // the ACL as f had it
 	dataSeq, attrSeq                 uint64
 }
 
@@ -159,11 +160,12 @@ type result struct {
 
 // freezeLocked takes a snapshot. Writes from now on go to a newer staging file.
 func (f *File) freezeLocked() *snapshot {
-	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, behind: f.behind, base: f.base, attr: f.attr, size: f.size, ext: f.ext.Clone(),
+	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, behind: f.behind, base: f.base, attr: f.bornLocked(), size: f.size, ext: f.ext.Clone(),
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
 		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown, wrote: f.wrote, lastStage: f.cur,
 		recovered: f.recovered, shadowsAt: f.shadowsAt, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+	takeACL(&c.acl, f.attr.Headers)
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
 	}
@@ -181,7 +183,8 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr, f.completing, f.unnoted = false, 0, false, nil, nil
+	f.committing, f.frozen, f.frozenAttr, f.completing = false, 0, false, nil
+	defer func() { f.unnoted = nil }()
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly
@@ -225,7 +228,7 @@ func (f *File) failedLocked(err error) {
 		return
 	}
 	if !maybeApplied(err) {
-		f.attempt = nil
+		f.attempt, f.unnoted = nil, nil
 	}
 	f.conflict = errors.Is(err, ErrConflict) || errors.Is(err, ErrExists)
 	f.err, f.lastErr = err, err
@@ -237,7 +240,7 @@ func (f *File) failedLocked(err error) {
 
 // maybeApplied reports whether a request that ended in err may have changed the object all the same.
 func maybeApplied(err error) bool {
-	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
+	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrChecksum, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -262,8 +265,7 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}
-	takeUntold(&f.attr.Headers, c.attr.Headers)
-	f.aclKnown, f.tagsKnown = c.aclKnown, c.tagsKnown
+	f.tellUntoldLocked(c)
 	f.dirtyAttr = f.dirtyAttr || r.keptAttr
 	f.sweepStagingLocked()
 	f.pruneSourcesLocked()

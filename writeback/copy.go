@@ -131,6 +131,15 @@ func takeUntold(dst *cos.Headers, src cos.Headers) {
 	dst.Tagging = src.Tagging
 }
 
+// tellUntoldLocked notes what c stated of what HEAD does not tell, but for an ACL that was set since the freeze.
+func (f *File) tellUntoldLocked(c *snapshot) {
+	f.attr.Headers.Tagging, f.tagsKnown = c.attr.Headers.Tagging, c.tagsKnown
+	if f.attrSeq == c.attrSeq || sameACL(f.attr.Headers, c.acl) {
+		takeACL(&f.attr.Headers, c.attr.Headers)
+		f.aclKnown = c.aclKnown
+	}
+}
+
 // takeACL copies what src says of the ACL.
 func takeACL(dst *cos.Headers, src cos.Headers) {
 	dst.ACL, dst.GrantRead, dst.GrantWrite = src.ACL, src.GrantRead, src.GrantWrite
@@ -185,10 +194,23 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 		return Version{}, err
 	}
 	if r.HasCRC64 && c.base.HasCRC64 && r.CRC64 != c.base.CRC64 {
-		return Version{}, fmt.Errorf("copy to %q: %w", key, cos.ErrChecksum)
+		return Version{}, c.dropBadCopy(ctx, key)
 	}
 	return Version{ETag: r.ETag, Size: c.base.Size, LastModified: r.LastModified.Truncate(time.Second), CRC64: c.base.CRC64,
-		HasCRC64: c.base.HasCRC64, Confirmed: s.now()}, nil
+		HasCRC64: c.base.HasCRC64, VersionID: r.VersionID, Confirmed: s.now()}, nil
+}
+
+// dropBadCopy removes a copy that is not what was copied, unless it took the original's place: no name must lead to
+// it. The error is ErrChecksum.
+func (c *snapshot) dropBadCopy(ctx context.Context, key string) error {
+	bad := fmt.Errorf("copy to %q: %w", key, cos.ErrChecksum)
+	if key == c.key {
+		return bad
+	}
+	if err := c.f.s.Client.Delete(ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		return errors.Join(bad, err)
+	}
+	return bad
 }
 
 // onBase returns a snapshot of the base alone, with the attributes of c.

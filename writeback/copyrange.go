@@ -220,7 +220,10 @@ func (c *snapshot) publishCopy(ctx context.Context, g *source) (result, error) {
 		return result{}, err
 	}
 	o := &cos.CopyOptions{Source: g.wire(), Replace: true, ReplaceTagging: true, Headers: h, ForbidOverwrite: c.fresh}
-	r, err := c.f.s.Client.Copy(ctx, c.key, o)
+	var r *cos.CopyResult
+	if err = c.checkFree(ctx, c.key, c.fresh); err == nil {
+		r, err = c.f.s.Client.Copy(ctx, c.key, o)
+	}
 	if errors.Is(err, cos.ErrExists) && c.fresh {
 		if done, err := c.lostRace(ctx); err != nil || done.v.ETag != "" {
 			return done, err
@@ -244,7 +247,7 @@ func (c *snapshot) publishCopy(ctx context.Context, g *source) (result, error) {
 // copied is the version that a copy made.
 func (c *snapshot) copied(r *cos.CopyResult) Version {
 	return Version{ETag: r.ETag, Size: c.size, LastModified: r.LastModified.Truncate(time.Second), CRC64: r.CRC64, HasCRC64: r.HasCRC64,
-		Confirmed: c.f.s.now()}
+		VersionID: r.VersionID, Confirmed: c.f.s.now()}
 }
 
 // wire is the source as requests name it: this version, or none.

@@ -78,7 +78,7 @@ func (f *File) wholeLocked(n int) bool {
 
 // beginEarlyLocked begins the upload in the background.
 func (f *File) beginEarlyLocked() *early {
-	e := &early{key: f.key, attr: f.attr, begun: make(chan struct{}), parts: make(map[int]*earlyPart),
+	e := &early{key: f.key, attr: f.bornLocked(), begun: make(chan struct{}), parts: make(map[int]*earlyPart),
 		tries: make(map[int]*earlyPart), next: 1}
 	f.early = e
 	s := f.s
@@ -107,7 +107,10 @@ func (f *File) learnForEarly(e *early) error {
 	takeUntold(&e.attr.Headers, c.attr.Headers)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	takeUntold(&f.attr.Headers, c.attr.Headers)
+	if !f.aclKnown { // else it was set meanwhile
+		takeACL(&f.attr.Headers, c.attr.Headers)
+	}
+	f.attr.Headers.Tagging = c.attr.Headers.Tagging
 	f.aclKnown, f.tagsKnown = f.aclKnown || c.aclKnown, f.tagsKnown || c.tagsKnown
 	return nil
 }
@@ -234,6 +237,12 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	if err == nil {
 		err = c.checkBase(ctx)
 	}
+	if err == nil {
+		err = c.checkFree(ctx, c.key, c.fresh)
+	}
+	if errors.Is(err, cos.ErrExists) {
+		_, err = c.lostRace(ctx)
+	}
 	var r *cos.PutResult
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: c.fresh, Size: c.size}
@@ -263,7 +272,7 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	if !c.mtimeSet {
 		a.Mtime = e.attr.Mtime // neither is stored
 	}
-	if c.mtimeSet || !sameAttr(a, e.attr) {
+	if c.mtimeSet || !sameAttr(c.key, a, e.attr) || !sameACL(a.Headers, e.attr.Headers) {
 		return result{v: c.version(r), attr: c.attr, keptAttr: true}, nil
 	}
 	return result{v: c.version(r), attr: e.stored()}, nil

@@ -1,10 +1,18 @@
 package writeback
 
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cosfuse/cos"
+)
+
 // Claim makes the object of a file that was just created with CreateMode.Excl, empty as it is, so that of all
 // mounts that create the name one succeeds, and the others know before they write. It does nothing unless
 // Options.ClaimAtOpen says so. ErrExists if somebody else was first: then, as after any error, the caller
 // takes the file back by Remove. It blocks on the network. In a bucket that keeps versions the service decides
-// nothing, and two may succeed.
+// nothing: two that create a name at the very same time may succeed.
 func (f *File) Claim() error {
 	if !f.s.ClaimAtOpen {
 		return nil
@@ -34,6 +42,22 @@ func (f *File) unshadow() {
 	if e := f.s.names.get(f.key); e != nil && e.file == f && !f.s.goingLocked(f.key, e) && f.neverCommitted {
 		f.shadows, f.fresh = false, true
 	}
+}
+
+// checkFree asks whether there is an object of key, if the service is to forbid overwriting one and does not, as in
+// a bucket that keeps versions. ErrExists of package cos if there is. A window as long as a request remains.
+func (c *snapshot) checkFree(ctx context.Context, key string, forbid bool) error {
+	if !forbid || !c.f.s.Versioned {
+		return nil
+	}
+	_, err := c.f.s.Client.Head(ctx, key, nil)
+	switch {
+	case errors.Is(err, cos.ErrNotFound):
+		return nil
+	case err == nil:
+		return fmt.Errorf("create %q: %w", key, cos.ErrExists)
+	}
+	return err
 }
 
 // claimed reports whether the base is there to hold the name. Whoever replaced it has taken the name over,

@@ -114,6 +114,27 @@ func TestClaimTakenOver(t *testing.T) {
 	}
 }
 
+// TestVersionedBucket creates what somebody else has made meanwhile, in a bucket where the service does not
+// forbid that: it is asked first, however the file is sent.
+func TestVersionedBucket(t *testing.T) {
+	for name, size := range map[string]int{"put": 10, "parts": 21 * mib, "early parts": 40 * mib} {
+		t.Run(name, func(t *testing.T) {
+			buckets := []cosserver.Bucket{{Name: cosserver.DefaultBucket, Versioning: "Enabled"}}
+			r := newRigOn(t, cosserver.Options{Buckets: buckets}, func(o *Options) { o.Versioned = true })
+			h := r.create(r.store, "k", false)
+			r.writeAll(h, random(size), 0)
+			r.put("k", []byte("theirs"))
+			if err := h.Flush(); !errors.Is(err, ErrConflict) {
+				t.Fatalf("flush: %v, want ErrConflict", err)
+			}
+			r.wantObject("k", []byte("theirs"))
+			if err := h.Close(); !errors.Is(err, ErrConflict) {
+				t.Errorf("close: %v, want ErrConflict", err)
+			}
+		})
+	}
+}
+
 // TestClaimLostReply makes the object without telling: it is ours all the same.
 func TestClaimLostReply(t *testing.T) {
 	var clock handClock

@@ -100,7 +100,7 @@ type Stat struct {
 func (f *File) Stat() Stat {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	st := Stat{Key: f.key, Size: f.size, Attr: f.attr, MtimeKnown: true, Ctime: f.ctime, Base: f.base,
+	st := Stat{Key: f.key, Size: f.size, Attr: f.bornLocked(), MtimeKnown: true, Ctime: f.ctime, Base: f.base,
 		Dirty: f.dirtyLocked() || f.committing, DirtyData: f.dirtyData || f.neverCommitted || f.behind != "", Unlinked: f.unlinked,
 		Handles: f.handles, Err: f.err}
 	if st.Attr.Mtime.IsZero() {
@@ -184,6 +184,7 @@ func (f *File) SetAttr(change func(*Attr) error) error {
 	if !a.Mtime.Equal(f.attr.Mtime) {
 		f.mtimeSet = true
 	}
+	f.aclKnown = f.aclKnown || !sameACL(a.Headers, f.attr.Headers)
 	before, dirty := f.attr, f.dirtyAttr
 	f.attr, f.dirtyAttr, f.volatile = a, true, true
 	if !f.unlinked && (f.journalled || !f.neverCommitted) { // of what is not in COS nothing was promised yet

@@ -1,6 +1,8 @@
 package writeback
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -272,4 +274,35 @@ func TestReplacedWhileItIsAppended(t *testing.T) {
 		r.must(s.Remove(h.f)) // or its close would meet the other Store's object
 		r.must(h.Close())
 	}
+}
+
+// TestOldNamesAreDeletedLater renames a directory while nothing can be deleted, makes a file under an old name, and
+// kills the Store: the other old names go, and the new file stays where it was made.
+func TestOldNamesAreDeletedLater(t *testing.T) {
+	r := newRig(t)
+	for i := range 3 {
+		r.put(fmt.Sprintf("a/%d", i), []byte("old"))
+	}
+	lift := r.srv.AddRule(cosserver.Rule{Op: "DeleteObjects", Action: cosserver.Fail, Status: 500})
+	s := r.newStore()
+	r.must(s.RenameTree("a/", "b/"))
+	if got := s.PendingRemovals(); len(got) != 3 {
+		t.Fatalf("%v wait to be deleted, want three", got)
+	}
+	h := r.create(s, "a/1", false)
+	r.write(h, []byte("new"), 0)
+	r.must(h.Flush())
+	k := r.killed(s)
+	lift()
+	r.must(errors.Join(s.FlushRemovals(""), k.FlushRemovals("")))
+	r.wantObject("a/1", []byte("new"))
+	for i := range 3 {
+		r.wantObject(fmt.Sprintf("b/%d", i), []byte("old"))
+	}
+	for _, key := range []string{"a/0", "a/2"} {
+		if _, ok := r.object(key); ok {
+			t.Errorf("%s is still there", key)
+		}
+	}
+	r.must(h.Close())
 }

@@ -98,7 +98,7 @@ func (s *Store) initiate(ctx context.Context, key string, ino uint64, h cos.Head
 	cerr := b.Commit(journal.Sync)
 	s.Failpoint(fpUploadRecorded)
 	if unsure {
-		s.orphans.watch(in, s.now().Add(s.UploadGrace))
+		s.orphans.watch(in, s.now().Add(max(s.UploadGrace, s.SettleTime)))
 	}
 	switch {
 	case err != nil:
@@ -182,7 +182,10 @@ func (o *orphans) look(in journal.Intent) (aborted int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	var again time.Time
+	again := latest(in.Since, in.Until).Add(s.SettleTime) // until then the service may begin it yet
+	if !s.now().Before(again) {
+		again = time.Time{}
+	}
 	for _, u := range found {
 		if ripe := u.Initiated.Add(s.UploadGrace); s.now().Before(ripe) {
 			again = ripe
@@ -233,11 +236,19 @@ func (o *orphans) unknown(in journal.Intent) (out []cos.UploadInfo, err error) {
 
 // began reports whether u, of the same key, may be the upload of in and is not one that we know.
 func (o *orphans) began(u cos.UploadInfo, in journal.Intent) bool {
-	until := in.Until
-	if until.IsZero() {
+	until := in.Until.Add(o.s.SettleTime)
+	if in.Until.IsZero() {
 		until = in.Since.Add(beginsWithin)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return !o.live[u.UploadID] && !u.Initiated.Before(in.Since.Add(-clockSlack)) && !u.Initiated.After(until.Add(clockSlack))
+}
+
+// latest returns the later time.
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

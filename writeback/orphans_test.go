@@ -100,8 +100,8 @@ func TestUploadsOfOthersAreLeftAlone(t *testing.T) {
 			t.Error("an upload that is, or may be, another client's was aborted")
 		}
 	}
-	if st := r.records(k); len(st.Intents) != 1 {
-		t.Errorf("%d intents are left, want one that may have begun an upload", len(st.Intents))
+	if st := r.records(k); len(st.Intents) != 2 {
+		t.Errorf("%d intents are left, want the one to come and the one that may have begun an upload", len(st.Intents))
 	}
 	r.killed(k, func(o *Options) { o.Now = func() time.Time { return time.Now().Add(2 * time.Hour) } })
 	if got := r.uploads(); slices.Contains(got, begun) || len(got) != 2 {

@@ -105,6 +105,9 @@ func (f *File) syncStagingLocked(b *journal.Batch) error {
 	if err := errors.Join(d.Sync(), d.Close()); err != nil { // the names of new staging files
 		return err
 	}
+	for id := range f.stage {
+		f.s.synced(stagingName(f.ino, id))
+	}
 	b.DropDeltas(f.ino)
 	f.sealLocked()
 	return nil
@@ -135,12 +138,12 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 
 func versionRecord(v Version) journal.Version {
 	return journal.Version{ETag: v.ETag, Size: v.Size, LastModified: v.LastModified, CRC64: v.CRC64,
-		HasCRC64: v.HasCRC64, Appendable: v.Appendable}
+		HasCRC64: v.HasCRC64, Appendable: v.Appendable, VersionID: v.VersionID}
 }
 
 func versionOfRecord(v journal.Version) Version {
 	return Version{ETag: v.ETag, Size: v.Size, LastModified: v.LastModified, CRC64: v.CRC64,
-		HasCRC64: v.HasCRC64, Appendable: v.Appendable}
+		HasCRC64: v.HasCRC64, Appendable: v.Appendable, VersionID: v.VersionID}
 }
 
 // forgetLocked drops f's record after it is in COS, or has no name. sync says that somebody was told so

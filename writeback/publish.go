@@ -82,7 +82,10 @@ func (c *snapshot) publishPut(ctx context.Context) (result, error) {
 	if err := c.checkBase(ctx); err != nil {
 		return result{}, err
 	}
-	r, err := c.f.s.Client.Put(ctx, c.key, c, c.size, &cos.PutOptions{Headers: h, ForbidOverwrite: c.fresh})
+	var r *cos.PutResult
+	if err = c.checkFree(ctx, c.key, c.fresh); err == nil {
+		r, err = c.f.s.Client.Put(ctx, c.key, c, c.size, &cos.PutOptions{Headers: h, ForbidOverwrite: c.fresh})
+	}
 	if errors.Is(err, cos.ErrExists) && c.fresh {
 		if done, err := c.lostRace(ctx); err != nil || done.v.ETag != "" {
 			return done, err
@@ -97,7 +100,8 @@ func (c *snapshot) publishPut(ctx context.Context) (result, error) {
 
 // version is what a put or a complete made.
 func (c *snapshot) version(r *cos.PutResult) Version {
-	return Version{ETag: r.ETag, Size: c.size, CRC64: r.CRC64, HasCRC64: r.HasCRC64, Confirmed: c.f.s.now()}
+	return Version{ETag: r.ETag, Size: c.size, CRC64: r.CRC64, HasCRC64: r.HasCRC64,
+		VersionID: r.VersionID, Confirmed: c.f.s.now()}
 }
 
 // lostRace decides what to do when somebody else made an object of this name after we found it absent.
@@ -270,6 +274,9 @@ func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, 
 	}
 	done, err := c.sendParts(ctx, key, id, parts, nil)
 	c.f.s.Failpoint(fpUploadSent)
+	if err == nil {
+		err = c.checkFree(ctx, key, forbid)
+	}
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}
 		o.CRC64, o.HasCRC64 = combineCRC(done)

@@ -278,6 +278,7 @@ func (q *removals) deleteInTurn(keys []string) error {
 func (q *removals) settle(keys []string, bad map[string]error) {
 	s := q.s
 	for _, k := range keys {
+		s.mu.Lock() // nobody may see a name that neither waits nor is gone
 		q.mu.Lock()
 		v := q.pending[k]
 		delete(q.pending, k)
@@ -287,7 +288,6 @@ func (q *removals) settle(keys []string, bad map[string]error) {
 			q.refused[dir] = fmt.Errorf("delete %q: %w", k, err)
 		}
 		q.mu.Unlock()
-		s.mu.Lock()
 		if err == nil {
 			s.recordDeletedLocked(k, v)
 		} else if e := s.names.get(k); e != nil {

@@ -137,7 +137,10 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 	if c.attr.Known && c.attr.Mtime.IsZero() && !c.base.LastModified.IsZero() {
 		c.attr.Mtime, restate = c.base.LastModified, true
 	}
-	h, a, err := c.stored(true)
+	if c.attr.Known && c.attr.typeMoves(c.key, dst) {
+		c.attr.Headers.ContentType, restate = "", true
+	}
+	h, err := c.attr.encode(dst, true)
 	if err != nil {
 		return result{}, err
 	}
@@ -146,7 +149,7 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 		replace = nil
 	}
 	v, err := c.copyTo(ctx, dst, replace)
-	return result{v: v, attr: a}, err
+	return result{v: v, attr: c.attr}, err
 }
 
 // unfreeze ends a freeze that published no bytes: dirty ones stay dirty. sent says that attributes went.
@@ -273,26 +276,73 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		s.forgetRename(r.ID)
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
-	keys := s.movedKeys(objects)
+	moved := s.moved(objects)
+	keys := keysOf(moved)
 	s.Failpoint(fpTreeCopied)
 	failed, err := s.Client.DeleteMany(s.ctx, keys)
 	s.Failpoint(fpTreeDeleted)
-	if len(failed) > 0 && len(failed) == len(keys) && !resumed { // not ours to delete: nothing is gone yet
+	if refusal := refusedAll(keys, failed, err); refusal != nil && !resumed { // not ours to delete: nothing is gone yet
 		s.undoBehind(behind)
 		s.undoCopies(copies, objects, src, dst)
 		s.forgetRename(r.ID)
-		return fmt.Errorf("rename %q to %q: delete %q: %w", src, dst, failed[0].Key, failed[0].Err)
-	}
-	if err != nil || len(failed) > 0 {
-		s.Logger.Error("a renamed directory left old names behind in the bucket", "key", src, "len", len(failed), "err", err)
+		return fmt.Errorf("rename %q to %q: %w", src, dst, refusal)
 	}
 	s.moveTree(src, dst, objects, copies)
 	s.queueBehind(behind)
 	s.Failpoint(fpTreeMoved)
 	if err == nil && len(failed) == 0 {
 		s.forgetRename(r.ID)
+		return nil
+	}
+	s.Logger.Warn("a renamed directory left old names behind; they are deleted later", "key", src, "len", len(failed), "err", err)
+	return s.deleteLater(r, moved, failed, err)
+}
+
+// refusedAll returns why none of keys was deleted, if the service said so.
+func refusedAll(keys []string, failed []cos.DeleteError, err error) error {
+	switch {
+	case errors.Is(err, cos.ErrAccessDenied):
+		return err
+	case len(failed) > 0 && len(failed) == len(keys):
+		return fmt.Errorf("delete %q: %w", failed[0].Key, failed[0].Err)
 	}
 	return nil
+}
+
+// deleteLater queues the old names of objects, which a rename could not delete, or does not know whether it did, and
+// forgets the rename: to resume it would move what is made under the old name from now on. It needs the turn.
+func (s *Store) deleteLater(r journal.TreeRename, objects []cos.ListEntry, failed []cos.DeleteError, err error) error {
+	left := make(map[string]bool, len(failed))
+	for _, d := range failed {
+		left[d.Key] = true
+	}
+	b := s.journal.Begin()
+	b.DropRename(r.ID)
+	var queue []cos.ListEntry
+	for _, o := range objects {
+		if err == nil && !left[o.Key] {
+			continue
+		}
+		queue = append(queue, o)
+		v := journal.Version{ETag: o.ETag, Size: o.Size, LastModified: o.LastModified}
+		b.PutRemoval(journal.Removal{Key: o.Key, Version: v, Since: s.now()})
+	}
+	if err := b.Commit(journal.Sync); err != nil {
+		return fmt.Errorf("journal: %w", stagingError(err))
+	}
+	for _, o := range queue {
+		s.removals.add(o.Key, Version{ETag: o.ETag, Size: o.Size, LastModified: o.LastModified})
+	}
+	return nil
+}
+
+// keysOf returns the keys of objects.
+func keysOf(objects []cos.ListEntry) []string {
+	keys := make([]string, len(objects))
+	for i, o := range objects {
+		keys[i] = o.Key
+	}
+	return keys
 }
 
 // forgetRename notes that a directory rename is complete or undone.

@@ -89,20 +89,24 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(func() {
-		s.cancel() // no more commits: what a test leaves dirty stays so
-		s.lazy.stop()
-		s.removals.wg.Wait()
-		s.orphans.wg.Wait()
-		for _, f := range s.allFilesLocked() {
-			f.discard()
-		}
-		if err := s.journal.Close(); err != nil {
-			r.t.Error(err)
-		}
-		blocks.Close()
-	})
+	r.t.Cleanup(func() { r.end(s) })
 	return s
+}
+
+// end ends a Store without a commit: what a test leaves dirty stays so.
+func (r *rig) end(s *Store) {
+	r.t.Helper()
+	s.cancel()
+	s.lazy.stop()
+	s.removals.wg.Wait()
+	s.orphans.wg.Wait()
+	for _, f := range s.allFilesLocked() {
+		f.discard()
+	}
+	if err := s.journal.Close(); err != nil {
+		r.t.Error(err)
+	}
+	s.Blocks.Close()
 }
 
 // requests returns how many requests of each operation the server saw since the last call.

@@ -1,10 +1,12 @@
 package writeback
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
+	"reflect"
 
 	"cosfuse/cos"
 	"cosfuse/writeback/extent"
@@ -49,7 +51,7 @@ func (f *File) isAttrAttempt(v Version, attr Attr) bool {
 	if want.Mtime.IsZero() {
 		want.Mtime = attr.Mtime
 	}
-	return f.dirtyAttr && !f.dirtyData && v.Size == f.base.Size && sameAttr(want, attr)
+	return f.dirtyAttr && !f.dirtyData && v.Size == f.base.Size && sameAttr(f.key, want, attr)
 }
 
 // isAttempt reports whether v is what the attempt a makes.
@@ -110,7 +112,7 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	if !dirty && !f.mtimeSet {
 		f.attr.Mtime = attr.Mtime
 	}
-	f.dirtyAttr = f.dirtyAttr && !sameAttr(f.attr, attr)
+	f.dirtyAttr = f.dirtyAttr && !sameAttr(f.key, f.attr, attr)
 	f.closeReaderLocked()
 	f.sweepStagingLocked()
 	f.pruneSourcesLocked()
@@ -120,9 +122,26 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	return f.settleJournalLocked()
 }
 
-// sameAttr reports whether what an object carries is what we meant it to.
-func sameAttr(a, b Attr) bool {
-	x, err := a.encode("", true)
-	y, err2 := b.encode("", true)
-	return err == nil && err2 == nil && fmt.Sprint(x.Meta) == fmt.Sprint(y.Meta)
+// sameAttr reports whether what the object at key carries is what we meant it to, as far as HEAD tells. How it
+// is encrypted is not compared: the bucket may do that by itself.
+func sameAttr(key string, a, b Attr) bool {
+	x, err := a.encode(key, true)
+	y, err2 := b.encode(key, true)
+	if err != nil || err2 != nil || !maps.Equal(x.Meta, y.Meta) {
+		return false
+	}
+	for _, name := range listed {
+		if cmp.Or(*header(&x, name), "STANDARD") != cmp.Or(*header(&y, name), "STANDARD") {
+			return false
+		}
+	}
+	return true
+}
+
+// sameACL reports whether both state the same access.
+func sameACL(a, b cos.Headers) bool {
+	var x, y cos.Headers
+	takeACL(&x, a)
+	takeACL(&y, b)
+	return reflect.DeepEqual(x, y)
 }

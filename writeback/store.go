@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -20,13 +19,14 @@ import (
 
 // Options of Open. Client, Blocks and Dir are required.
 type Options struct {
-	Client   *cos.Client
-	Blocks   *cache.Blocks
-	Dir      string // staging files and journal; created if absent; locked against other processes
-	Prefix   string // of the keys of this mount: the journal belongs to the bucket and it
-	Defaults AttrDefaults
-	Logger   *slog.Logger     // nil = discard
-	Now      func() time.Time // nil = time.Now
+	Client     *cos.Client
+	Blocks     *cache.Blocks
+	Dir        string           // staging files and journal; created if absent; locked against other processes
+	Prefix     string           // of the keys of this mount: the journal belongs to the bucket and it
+	Defaults   AttrDefaults     // of objects that do not tell theirs
+	NewObjects NewObjects       // what objects made here get
+	Logger     *slog.Logger     // nil = discard
+	Now        func() time.Time // nil = time.Now
 
 	// Background makes Flush return once the journal has the bytes; they are sent AttrDelay later, and
 	// what happens to the file until then costs no request. Fsync waits for COS all the same.
@@ -42,6 +42,7 @@ type Options struct {
 	UploadGrace        time.Duration // age of an upload without parts that may be another client's, before it is aborted; 0 = 1 h
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
 	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
+	Versioned          bool          // the bucket keeps versions: the service then overwrites what it was told not to, and is asked before
 	ClaimAtOpen        bool          // Claim makes the object of an exclusive creation at once, instead of the first commit
 	IgnoreACL          bool          // do not ask for the ACL and tags of an object that is replaced or copied: it then gets the bucket's, and none
 
@@ -56,6 +57,11 @@ type Options struct {
 	// Failpoint is called with the name of each step that changes what a crash would leave; see failpoint.go.
 	// Tests end the process in it. nil = not called.
 	Failpoint func(name string)
+
+	// Of tests that cut the power:
+	journalIn  journal.Options     // another file system for the journal
+	journalDir string              // where it is there; "" = in Dir
+	synced     func(staged string) // told of each staging file once it and its name are on the disk
 }
 
 // withDefaults fills in what zero means.
@@ -75,6 +81,10 @@ func (o Options) withDefaults() Options {
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
 	}
+	if o.synced == nil {
+		o.synced = func(string) {}
+	}
+	o.journalIn.Logger = o.Logger
 	o.MultipartThreshold = cmp.Or(o.MultipartThreshold, 20<<20)
 	o.PartThreads = cmp.Or(o.PartThreads, 8)
 	o.AttrDelay = cmp.Or(o.AttrDelay, time.Second)
@@ -121,13 +131,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.ctx = cos.WithUnclear(ctx, s.noteUnclear)
 	s.budget.limit = o.StagingBytes
 	s.late.settle, s.late.now = o.SettleTime, s.now
-	if err := os.MkdirAll(s.stagingDir(), 0o700); err != nil {
+	if err := journal.MakeDir(nil, s.stagingDir()); err != nil {
 		cancel()
 		return nil, fmt.Errorf("create staging directory: %w", err)
 	}
 	var err error
-	s.journal, err = journal.Open(filepath.Join(o.Dir, "journal"), journal.Identity{Bucket: o.Client.Bucket(), Prefix: o.Prefix},
-		journal.Options{Logger: o.Logger})
+	s.journal, err = journal.Open(cmp.Or(o.journalDir, filepath.Join(o.Dir, "journal")), journal.Identity{Bucket: o.Client.Bucket(), Prefix: o.Prefix},
+		o.journalIn)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -18,6 +18,7 @@ import (
 
 	"cosfuse/cos/cosserver"
 	"cosfuse/fs"
+	"cosfuse/writeback"
 )
 
 // loadWords parses a command line of cosfuse mount as the command does.
@@ -45,6 +46,7 @@ func TestWords(t *testing.T) {
 		ReadOnly, AllowOther, NonEmpty, Anonymous                      bool
 		Flags                                                          []string
 		Level, UserAgent                                               string
+		Class, ACL, SSE                                                string
 	}
 	of := func(o *mountOptions) result {
 		return result{
@@ -52,6 +54,7 @@ func TestWords(t *testing.T) {
 			o.forceUID.String(), o.forceGID.String(), o.umask.String(), o.rootMode.String(), o.fileMode.String(), o.dirMode.String(),
 			o.metaTTL, o.threads, o.retries, o.multipartThreshold, o.diskFree,
 			o.readOnly, o.allowOther, o.nonEmpty, o.anonymous, o.mountFlags, o.logLevel.String(), o.userAgent,
+			o.objects.classes.String(), o.objects.made.ACL, o.objects.sse.String(),
 		}
 	}
 	const bucket = "b-1"
@@ -84,6 +87,11 @@ func TestWords(t *testing.T) {
 		{"service", []string{"url=http://cos.ap-x.myqcloud.com,user_agent_suffix=team,curldbg"}, func(r *result) {
 			r.Endpoint, r.UserAgent, r.Level = "http://cos.ap-x.myqcloud.com", "cosfuse-team", "debug"
 		}},
+		{"objects", []string{"storage_class=standard_ia,default_acl=private,use_sse"}, func(r *result) { r.Class, r.ACL, r.SSE = "STANDARD_IA", "private", "AES256" }},
+		{"objects, with our words", []string{`storage_class=*.log=COLD\,STANDARD,acl=public-read,use_sse=k:id-1`}, func(r *result) {
+			r.Class, r.ACL, r.SSE = "*.log=COLD,STANDARD", "public-read", "cos/kms:id-1"
+		}},
+		{"objects, obsolete", []string{"use_rrs,use_sse=kmsid"}, func(r *result) { r.Class, r.SSE = "STANDARD", "cos/kms" }},
 		{"name with a comma", []string{`fsname=a\,b\\c`}, func(r *result) { r.Source = `a,b\c` }},
 	}
 	for _, tt := range tests {
@@ -173,6 +181,12 @@ func TestWordMistakes(t *testing.T) {
 		{"dbglevel=loud", []string{"crit, err"}},
 		{"accessKeyId=hush", []string{"-o accessKeyId is not accepted", "--credentials FILE"}},
 		{"secretAccessKey=hush", []string{"not accepted"}},
+		{"storage_class=frozen", []string{"STANDARD_IA"}},
+		{"use_rrs=2", []string{"0 or 1"}},
+		{"use_sse=custom:/key", []string{"keys of one's own"}},
+		{"load_sse_c=/key", []string{"keys of one's own"}},
+		{"default_acl=open", []string{"public-read"}},
+		{"ahbe_conf=/does/not/exist", []string{"ahbe_conf", "no such file"}},
 		{"remount,ro", []string{"unmount, and mount again"}},
 		{"options=ro", []string{"unknown option"}},
 	}
@@ -193,7 +207,7 @@ func TestWordMistakes(t *testing.T) {
 func TestWordTable(t *testing.T) {
 	f := pflag.NewFlagSet("mount", pflag.ContinueOnError)
 	(&mountOptions{}).addFlags(f)
-	meantOtherwise := []string{"allow_other", "uid", "gid", "endpoint", "umask", "local", "nonempty"}
+	meantOtherwise := []string{"allow_other", "storage_class", "uid", "gid", "endpoint", "umask", "local", "nonempty"}
 	seen := map[string]bool{}
 	for _, w := range wordTable {
 		if w.does == "" {
@@ -406,5 +420,33 @@ func TestRole(t *testing.T) {
 	_, err = o.provider(t.Context())
 	if exitCode(err) != exitUsage || !strings.Contains(err.Error(), "instance role none") || !strings.Contains(err.Error(), "console") {
 		t.Errorf("a role that is not there: %v", err)
+	}
+}
+
+// TestHeaderFile checks COSFS's file of headers, and what is said of a line that is none.
+func TestHeaderFile(t *testing.T) {
+	tc := newTestCLI(t)
+	good := tc.write(t, "good", "# all files, then some\n\n\tCache-Control\tmax-age=60\n.gz Content-Encoding gzip\n"+
+		".tar.gz Content-Encoding  x-tar, gzip\r\n.gz Content-Type application/x\n.gz x-cos-storage-class COLD\n x-cos-meta-team blue\n", 0o644)
+	o, err := loadWords(t, "-oahbe_conf="+good, "--local=/d", "/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []writeback.PropertyRule{
+		{Suffix: ".tar.gz", Name: "content-encoding", Value: "x-tar, gzip"},
+		{Suffix: ".gz", Name: "storage-class", Value: "COLD"},
+		{Suffix: ".gz", Name: "content-type", Value: "application/x"},
+		{Suffix: ".gz", Name: "content-encoding", Value: "gzip"},
+		{Name: "meta.team", Value: "blue"},
+		{Name: "cache-control", Value: "max-age=60"},
+	}
+	if diff := cmp.Diff(want, o.objects.made.Properties); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	for _, line := range []string{".gz", ".gz Content-Encoding", " Content-Encoding", ".gz Authorization x", ".gz x-cos-storage-class FROZEN", ".gz x-cos-meta-mode 5"} {
+		bad := tc.write(t, "bad", "# one\n"+line+"\n", 0o644)
+		if _, err := loadWords(t, "-oahbe_conf="+bad, "--local=/d", "/m"); err == nil || !strings.Contains(err.Error(), "line 2") {
+			t.Errorf("%q: %v, want an error about line 2", line, err)
+		}
 	}
 }

@@ -52,6 +52,7 @@ type mountOptions struct {
 	metaTTL, negativeTTL           time.Duration
 	multipartThreshold             byteSize
 	threads                        int
+	objects                        objectOptions
 
 	appends    writeback.AppendMode
 	exclAtOpen bool
@@ -122,6 +123,7 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
 
 	o.addWriteFlags(f)
+	o.objects.addFlags(f)
 
 	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet, what was read, and the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
 	f.BoolVarP(&o.foreground, "foreground", "f", false, "stay in the foreground; Ctrl-C unmounts")
@@ -161,6 +163,9 @@ func (o *mountOptions) validate(target, mountpoint string, getenv func(string) s
 		return err
 	}
 	if err := o.validateNumbers(); err != nil {
+		return err
+	}
+	if err := o.objects.validate(); err != nil {
 		return err
 	}
 	o.mountpoint = mountpoint

@@ -58,13 +58,14 @@ func openVolume(ctx, life context.Context, o *mountOptions, log *slog.Logger, sa
 		}
 		opt.Endpoint, opt.Credentials = v.server.listener.URL, v.server.credentials
 	}
-	if err := probe(ctx, o, opt, say); err != nil {
+	versioned, err := probe(ctx, o, opt, say)
+	if err != nil {
 		return nil, err
 	}
 	if v.client, err = cos.New(opt); err != nil {
 		return nil, usageError("see \"cosfuse mount --help\"", "%w", err)
 	}
-	if err := v.mount(life, o, log); err != nil {
+	if err := v.mount(life, o, versioned, log); err != nil {
 		return nil, err
 	}
 	if line := recovered(v.store.Recovered()); line != "" {
@@ -99,6 +100,7 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 	opt := cos.Options{
 		Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log,
 		DialTimeout: o.dialTimeout, StallTimeout: o.stallTimeout, UserAgent: o.userAgent,
+		TrafficLimit: 8 * int64(o.objects.traffic),
 	}
 	if o.retries >= usualAttempts {
 		opt.Attempts = o.retries + 1
@@ -112,7 +114,7 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 }
 
 // mount puts the store and the file system on the client.
-func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
+func (v *bucketVolume) mount(life context.Context, o *mountOptions, versioned bool, log *slog.Logger) error {
 	if o.dropReads {
 		if err := o.dropKept(); err != nil {
 			return machineError("use another --cache-dir", "delete what was read: %w", err)
@@ -154,12 +156,13 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 }
 
 // probe makes sure that the service answers and lets us in, before anything is mounted. It needs no
-// right to write. The client it uses gives up sooner than that of the mount.
-func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(string)) error {
+// right to write. The client it uses gives up sooner than that of the mount. versioned says that the bucket
+// is known to keep versions, or to have kept them.
+func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(string)) (versioned bool, err error) {
 	opt.Attempts, opt.DialTimeout = probeAttempts, probeDial
 	client, err := cos.New(opt)
 	if err != nil {
-		return usageError("see \"cosfuse mount --help\"", "%w", err)
+		return false, usageError("see \"cosfuse mount --help\"", "%w", err)
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -176,16 +179,16 @@ func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(strin
 		if info.OFS {
 			say("this bucket has metadata acceleration: renaming and listing may differ from what the manual says")
 		}
-		return nil
+		return info.Versioning != "" && info.Versioning != cos.VersioningUnknown, nil
 	}
 	// The answer to a HEAD has no body and so no reason; and some who may not ask for the bucket may
 	// list what is below their prefix.
 	page, listErr := client.List(ctx, &cos.ListOptions{Prefix: o.prefix, MaxKeys: 1})
 	if listErr == nil {
 		tellClock(now(), page.ServerTime, say)
-		return nil
+		return false, nil
 	}
-	return explain(listErr, o)
+	return false, explain(listErr, o)
 }
 
 // tellClock tells of a clock that is off.

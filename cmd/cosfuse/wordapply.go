@@ -167,6 +167,51 @@ func dbgLevel(w *wordSettings, value string) error {
 	return nil
 }
 
+// storageClass knows COSFS's spellings, of which one is of a class that COS does not have.
+func storageClass(w *wordSettings, value string) error {
+	switch value {
+	case "standard", "standard_ia":
+		value = strings.ToUpper(value)
+	case "reduced_redundancy":
+		return reducedRedundancy(w, "1")
+	}
+	w.set["storage-class"] = value
+	return nil
+}
+
+func reducedRedundancy(w *wordSettings, value string) error {
+	if value != "" && value != "0" && value != "1" {
+		return errors.New("want 0 or 1")
+	}
+	w.set["storage-class"] = "STANDARD"
+	return nil
+}
+
+// useSSE takes "", "1", and "kmsid" or "k" with a key's ID.
+func useSSE(w *wordSettings, value string) error {
+	kind, id, _ := strings.Cut(value, ":")
+	switch {
+	case value == "" || value == "1":
+		w.set["sse"] = "AES256"
+	case kind != "kmsid" && kind != "k":
+		return ownKeys(w, value)
+	case id == "":
+		w.set["sse"] = "cos/kms"
+	default:
+		w.set["sse"] = "cos/kms:" + id
+	}
+	return nil
+}
+
+func ownKeys(*wordSettings, string) error {
+	return errors.New("encryption with keys of one's own is not offered: use_sse, or use_sse=kmsid:ID, leaves them to COS")
+}
+
+func headerFile(w *wordSettings, value string) (err error) {
+	w.o.objects.made.Properties, err = readHeaders(value)
+	return err
+}
+
 func fsName(w *wordSettings, value string) error {
 	w.o.named = value
 	return nil

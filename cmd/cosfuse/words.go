@@ -85,7 +85,7 @@ func (o *mountOptions) storeOptions() writeback.Options {
 	s := writeback.Options{
 		Background: o.commit == commitBackground, MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads,
 		StagingBytes: int64(o.staging), Appends: o.appends, ClaimAtOpen: o.exclAtOpen, IgnoreACL: !o.copyACL,
-		RelayLimit: int64(o.relayLimit),
+		RelayLimit: int64(o.relayLimit), NewObjects: o.objects.made,
 	}
 	if s.RelayLimit == 0 {
 		s.RelayLimit = -1 // 0 would be the default

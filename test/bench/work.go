@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -133,6 +134,9 @@ func shell(ctx context.Context, script string) error {
 	var said strings.Builder
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Stderr = &said
+	// The shell's children must end with it: they use the mount.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w: %s", script, err, said.String())
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -49,7 +50,7 @@ func Open(dir string, id Identity, o Options) (*Journal, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := MakeDir(fs, dir); err != nil {
 		return nil, fmt.Errorf("make journal directory: %w", err)
 	}
 	lock, err := pebble.LockDirectory(dir, fs)
@@ -72,6 +73,34 @@ func Open(dir string, id Identity, o Options) (*Journal, error) {
 		return nil, errors.Join(err, j.Close())
 	}
 	return j, nil
+}
+
+// MakeDir makes a directory and those it is in, and returns when they would survive a power cut. A nil fs is the
+// operating system's. It blocks on the disk unless the directory is there.
+func MakeDir(fs vfs.FS, dir string) error {
+	if fs == nil {
+		fs = vfs.Default
+	}
+	var parents []string // of what is to be made
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := fs.Stat(d); err == nil || d == filepath.Dir(d) {
+			break
+		}
+		parents = append(parents, filepath.Dir(d))
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		f, err := fs.OpenDir(p)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // identify checks whose journal it is, or makes it id's.

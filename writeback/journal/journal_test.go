@@ -63,6 +63,9 @@ func record(b *Batch, s State) {
 	for _, r := range s.Renames {
 		b.PutRename(r)
 	}
+	for _, r := range s.Intents {
+		b.PutIntent(r)
+	}
 }
 
 // TestRoundTrip writes every record, reads it after a reopening, and drops it.
@@ -83,8 +86,10 @@ func TestRoundTrip(t *testing.T) {
 	b = j.Begin()
 	b.DropInode(1)
 	b.DropUpload("u")
+	b.DropIntent(6)
 	b.DropRemoval("gone")
 	b.DropRename(4)
+	b.DropIntent(6)
 	must(t, b.Commit(NoSync))
 	got, err = j.Load()
 	must(t, err)

@@ -20,6 +20,7 @@ type Version struct {
 	CRC64        uint64    `json:"crc64,omitempty"`
 	HasCRC64     bool      `json:"has_crc64,omitempty"`
 	Appendable   bool      `json:"appendable,omitempty"`
+	VersionID    string    `json:"version_id,omitempty"`
 }
 
 // Extent is one range of a file: Kind is extent.Kind's number.

@@ -107,6 +107,9 @@ func (t *tree) walk(p string) (parent *inode, name string, n *inode, errno sysca
 
 // follow is walk for operations that follow a link at the end: it dangles.
 func (t *tree) follow(p string) (*inode, syscall.Errno) {
+	if p == "." {
+		return t.root, 0
+	}
 	_, _, n, errno := t.walk(p)
 	switch {
 	case errno != 0:

@@ -32,6 +32,7 @@ type Config struct {
 	Mix        Mix
 	Background bool
 	Shared     bool // two mounts of one bucket, and others who change it
+	Hasty      bool // the mounts soon lose patience with requests that stall
 
 	Deaths []Death // of the first mount, of the one after it, and so on; what mounts after these lives
 	Record string  // file that takes the names of the failpoints passed; "" = none
@@ -42,14 +43,15 @@ type World struct {
 	Died int    // how many of Config's deaths the last Run saw
 	Log  string // what the mounts logged before the last failure
 
-	c      Config
-	t      testing.TB
-	bucket *mounttest.Bucket
-	ahead  *atomic.Int64 // of every clock but the machine's, in nanoseconds
-	mounts []*mountproc.Proc
-	doors  []*cosserver.Listener // of the server, one for each mount
-	starts int                   // makes new directories
-	lists  int
+	c       Config
+	t       testing.TB
+	bucket  *mounttest.Bucket
+	ahead   *atomic.Int64 // of every clock but the machine's, in nanoseconds
+	mounts  []*mountproc.Proc
+	doors   []*cosserver.Listener // of the server, one for each mount
+	killing bool                  // kill the mount after an operation that failed with bytes in hand
+	starts  int                   // makes new directories
+	lists   int
 }
 
 // threshold makes parts and patches of files that are still quick to write.
@@ -57,6 +59,13 @@ const threshold = 1 << 20
 
 // pause is how long other mounts wait until what was confirmed a moment ago is asked for again.
 const pause = 10 * time.Second
+
+// What a hasty mount bears.
+const (
+	Attempts = 5                      // of one request
+	patience = 500 * time.Millisecond // without a byte
+	Settled  = 300 * time.Millisecond // after which a request without a reply has been applied, or never will be
+)
 
 // NewWorld starts a bucket for the time of the test; Run makes the mounts. The test is skipped where
 // nothing can be mounted.
@@ -93,6 +102,9 @@ func (w *World) begin() error {
 			Background: w.c.Background, MultipartThreshold: threshold, AttrDelay: 30 * time.Millisecond,
 			UploadGrace: time.Nanosecond, // nobody else makes uploads here
 			Ahead:       time.Duration(w.ahead.Load()), Record: w.c.Record,
+		}
+		if w.c.Hasty {
+			mc.Attempts, mc.StallTimeout, mc.SettleTime = Attempts, patience, Settled
 		}
 		if w.c.Shared {
 			mc.MetaTTL, mc.NegativeTTL = time.Nanosecond, time.Nanosecond
@@ -184,6 +196,9 @@ func (w *World) restart(i int) error {
 			continue
 		}
 		if err != nil {
+			err = p.Sync() // what had failed before was told now
+		}
+		if err != nil {
 			return fmt.Errorf("sync after mounting again: %w", err)
 		}
 		return nil
@@ -270,9 +285,9 @@ func (w *World) appendObject(key string, data []byte) error {
 	return err
 }
 
-// uploads counts multipart uploads that nobody finished.
-func (w *World) uploads() (n int, err error) {
-	u, err := w.bucket.Client.ListUploads(context.Background(), nil)
+// uploads counts multipart uploads below prefix that nobody finished.
+func (w *World) uploads(prefix string) (n int, err error) {
+	u, err := w.bucket.Client.ListUploads(context.Background(), &cos.ListUploadsOptions{Prefix: prefix})
 	if err != nil {
 		return 0, err
 	}
