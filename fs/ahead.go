@@ -107,7 +107,7 @@ func (m *Mount) askAhead(dirKey string, e *cache.Entry, reading bool) bool {
 	if e.Dir && m.o.Attrs.has(key) && m.o.NegativeTTL >= scoutMinAge {
 		return m.scout(key, customs{}, 0) // a listing tells its marker's version, and more
 	}
-	return m.facts.headAhead(key)
+	return m.facts.headAhead(key, e)
 }
 
 // readsWhole reports whether e is a file to be fetched whole before it is read.
@@ -212,7 +212,7 @@ func (m *Mount) listEarly(ctx context.Context, key string, pages int) (*cache.Li
 // explore does for the first entries of a directory what do says.
 func (m *Mount) explore(key string, l *cache.Listing, do customs, depth int) {
 	if l.HasMarker && (do.stats || do.reads) && m.needsHead(key, &cache.Entry{Dir: true}) {
-		m.facts.headAhead(key)
+		m.facts.headAhead(key, &cache.Entry{Dir: true})
 	}
 	files, dirs := 0, 0
 	for i := range l.Entries {

@@ -90,7 +90,11 @@ func (fs *facts) headListed(ctx context.Context, key string, e *cache.Entry) (fa
 	fs.mu.Unlock()
 	switch {
 	case c != nil && !c.get:
-		return fs.head(ctx, key)
+		f, asked, err := c.answer(ctx) // by now it may have ended: to look for it again could ask twice
+		if err == nil && c.past {
+			return fs.head(ctx, key)
+		}
+		return f, asked, err
 	case ok:
 		return f, f.ver.Confirmed, nil
 	}
@@ -105,12 +109,20 @@ func (c *headCall) answer(ctx context.Context) (fact, time.Time, error) {
 	return c.fact, c.asked, c.err
 }
 
-// headAhead begins to ask for key unless too many such requests are in flight.
-func (fs *facts) headAhead(key string) bool {
+// headAhead begins to ask for key, listed as e, unless too many such requests are in flight.
+func (fs *facts) headAhead(key string, e *cache.Entry) bool {
 	select {
 	case fs.ahead <- struct{}{}:
 	default:
 		return false
+	}
+	fs.mu.Lock()
+	c := fs.calls[key]
+	_, known := fs.of(key, e)
+	fs.mu.Unlock()
+	if c == nil && known && !e.Dir { // the answer has come since the caller looked
+		<-fs.ahead
+		return true
 	}
 	fs.start(key, func() { <-fs.ahead })
 	return true
