@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -158,13 +159,14 @@ func TestFailingPages(t *testing.T) {
 	}
 	for page := range 3 {
 		for _, broken := range []string{"<ListBucketResult>", "", "<Error><Code>InternalError</Code></Error>"} {
-			failing := true
+			var failing atomic.Bool
+			failing.Store(true)
 			tell := func(q url.Values, xml []byte) []byte {
 				marker := ""
 				if page > 0 {
 					marker = fmt.Sprintf("d/n%d", page*3-1)
 				}
-				if failing && q.Get("delimiter") != "" && q.Get("marker") == marker {
+				if failing.Load() && q.Get("delimiter") != "" && q.Get("marker") == marker {
 					return []byte(broken)
 				}
 				return xml
@@ -176,7 +178,7 @@ func TestFailingPages(t *testing.T) {
 			if err := syscall.Lstat(v.Path("d", "n8"), &st); err != nil {
 				t.Errorf("page %d: a name of the last page is asked for by itself: %v", page, err)
 			}
-			failing = false
+			failing.Store(false)
 			if got, err := readNames(v.Path("d")); err != nil || len(got) != 9 {
 				t.Errorf("page %d, once it is whole: %d names, error %v", page, len(got), err)
 			}
