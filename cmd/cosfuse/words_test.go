@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 
 	"cosfuse/writeback"
@@ -38,7 +39,7 @@ func TestWriteFlags(t *testing.T) {
 			}
 			want := defaults
 			tt.edit(&want)
-			if diff := cmp.Diff(want, o.storeOptions()); diff != "" {
+			if diff := cmp.Diff(want, o.storeOptions(), cmpopts.IgnoreUnexported(writeback.Options{})); diff != "" {
 				t.Errorf("options (-want +got):\n%s", diff)
 			}
 		})

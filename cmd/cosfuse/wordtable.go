@@ -41,7 +41,6 @@ var cosfsWords = []mountWord{
 	{cosfs: true, name: "use_rrs", value: mayValue, apply: reducedRedundancy, does: "`--storage-class STANDARD`: COS has no class of reduced redundancy"},
 	{cosfs: true, name: "use_sse", value: mayValue, apply: useSSE, does: "`--sse`: `AES256`, or with `kmsid:ID` a key of the service's; keys of one's own (`custom`) are refused"},
 	{cosfs: true, name: "load_sse_c", value: needsValue, apply: ownKeys, does: "refused: with keys of one's own, other tools could not read what is written"},
-	{cosfs: true, name: "default_acl", value: needsValue, apply: hands("acl"), does: "`--acl`"},
 	{cosfs: true, name: "ahbe_conf", value: needsValue, apply: headerFile, does: "headers of new files by the ends of their names, from a file of the same form"},
 	{cosfs: true, name: "multipart_size", value: needsValue, does: "the size of parts follows from the file's: a file of any size fits into 10,000 of them"},
 	{cosfs: true, name: "enable_noobj_cache", value: noValue, does: "absent names are always remembered, for --negative-ttl"},
