@@ -181,10 +181,18 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	if !f.base.Absent() && f.behind == "" {
 		s.recordLocked(dst, f.base, f.attr)
 	}
+	replaced := d.doomed != nil && !f.base.Absent() // what was to be deleted at its last close is replaced
+	if replaced {
+		d.doomed = nil
+		s.removals.hold(dst, false)
+	}
 	if f.base.Absent() && s.goingLocked(dst, d) {
 		f.shadowLocked()
 	}
 	s.mu.Unlock()
+	if replaced {
+		s.forgetRemoval(dst)
+	}
 	if !f.base.Absent() {
 		s.removals.void(dst)
 	}

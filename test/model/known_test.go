@@ -120,6 +120,18 @@ func TestLists(t *testing.T) {
 			{"op":"look"}
 			{"op":"close"}
 			{"op":"stat","path":"b"}`},
+		{"a file is seen that was renamed to where one was deleted that is open", "close", `
+			{"op":"put","path":"a","len":3,"mode":420}
+			{"op":"put","path":"c","len":4,"mode":420}
+			{"op":"remount"}
+			{"op":"open","path":"a"}
+			{"op":"unlink","path":"a"}
+			{"op":"rename","path":"c","to":"a"}
+			{"op":"sync"}
+			{"op":"mkdir","path":"a","mode":448}
+			{"op":"look"}
+			{"op":"close"}
+			{"op":"look"}`},
 	}
 	all := map[string]treemodel.Config{}
 	for _, c := range configs() {
