@@ -15,11 +15,13 @@ type object struct {
 	id   ObjectID
 	hash uint64
 	born int64        // counts objects: the greater, the later
+	fell int64        // how often the key was dropped
+	pins int          // blocks on their way to disk
 	disk *disk.Object // nil without a disk cache
 
 	users  int              // readers open and reads under way
 	table  map[int64]*block // by index: in flight, being read, or held for a stream
-	cached map[int64]*block // by index: given to the cache and not yet returned by it
+	cached map[int64]*block // by index: given to the cache and not yet returned by it, or on their way to disk
 
 	prefetched *stream // holds what Prefetch brought until a Reader takes it; or nil
 }
@@ -35,7 +37,7 @@ const (
 
 // block is one unit of an object. Its buffer goes back to the free list once it is neither in the
 // object's table nor in its cached map, so that whoever reads buf must keep it in the table by
-// counting in waits or holds.
+// counting in waits or holds, or pin it.
 type block struct {
 	obj *object
 	idx int64
@@ -53,7 +55,8 @@ type block struct {
 	holds    int     // streams that keep it
 	reserved int64   // bytes of the gate's budget it occupies
 	inTable  bool
-	cached   bool
+	cached   bool // the cache has it
+	pinned   bool // on its way to disk
 	ahead    bool // fetched by read-ahead and not read so far
 }
 
@@ -99,7 +102,7 @@ func (b *Blocks) objectLocked(id ObjectID) *object {
 
 // reapLocked forgets o if nothing refers to it.
 func (b *Blocks) reapLocked(o *object) {
-	if o.users > 0 || len(o.table) > 0 || len(o.cached) > 0 || b.objects[o.id] != o {
+	if o.users > 0 || o.pins > 0 || len(o.table) > 0 || len(o.cached) > 0 || b.objects[o.id] != o {
 		return
 	}
 	delete(b.objects, o.id)
@@ -222,8 +225,11 @@ func (b *Blocks) reviewLocked(blk *block) {
 
 // recycleLocked puts the buffer of a block nobody can reach on the free list.
 func (b *Blocks) recycleLocked(blk *block) {
-	if blk.inTable || blk.cached {
+	if blk.inTable || blk.cached || blk.pinned {
 		return
+	}
+	if blk.obj.cached[blk.idx] == blk {
+		delete(blk.obj.cached, blk.idx)
 	}
 	b.putBufferLocked(blk.buf)
 	blk.buf = nil
@@ -243,7 +249,7 @@ func (b *Blocks) exit(blk *block) {
 	}
 	blk.cached = false
 	b.stats.CachedBytes -= int64(len(blk.buf))
-	if blk.obj.cached[blk.idx] == blk {
+	if blk.obj.cached[blk.idx] == blk && !blk.pinned {
 		delete(blk.obj.cached, blk.idx)
 	}
 	b.recycleLocked(blk)

@@ -31,16 +31,16 @@ type FetchFunc func(ctx context.Context, off, size int64) (io.ReadCloser, error)
 
 // BlocksOptions of NewBlocks. The zero value gives the defaults named.
 type BlocksOptions struct {
-	// MemoryBytes bounds all block memory: a quarter is for bytes in flight and read ahead, the rest
-	// for the cache. 0 is 256 MiB.
+	// MemoryBytes bounds all block memory: three eighths are for bytes in flight and read ahead, one is
+	// for those on their way to disk if there is one, the rest for the cache. 0 is 256 MiB.
 	MemoryBytes int64
 	// BlockBytes is the unit of caching and the least that a random read fetches. 0 is 128 KiB.
 	BlockBytes int64
 	// ReadAheadBytes is the most that is kept ahead of one stream; less if what its reader takes in
-	// the time of a fetch is less. 0 is 32 MiB; negative is no read-ahead.
+	// the time of a fetch is less. 0 is 64 MiB; negative is no read-ahead.
 	ReadAheadBytes int64
 	// FetchBytes is the most that one call of a FetchFunc asks for. 0 is 4 MiB. It is rounded to
-	// whole blocks and limited to a quarter of MemoryBytes.
+	// whole blocks and limited to three eighths of MemoryBytes.
 	FetchBytes int64
 	// Connections is the number of fetches under way at once, over all objects. 0 is 16. A quarter
 	// of them is never used for read-ahead.
@@ -62,7 +62,7 @@ func (o BlocksOptions) withDefaults() BlocksOptions {
 	}
 	def(&o.MemoryBytes, 256<<20)
 	def(&o.BlockBytes, 128<<10)
-	def(&o.ReadAheadBytes, 32<<20)
+	def(&o.ReadAheadBytes, 64<<20)
 	def(&o.FetchBytes, 4<<20)
 	if o.Connections == 0 {
 		o.Connections = 16
@@ -128,10 +128,10 @@ func NewBlocks(ctx context.Context, o BlocksOptions) (*Blocks, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	held := o.MemoryBytes / 4
+	held := o.MemoryBytes * 3 / 8
 	queue := int64(0) // bytes of blocks on their way to disk
 	if o.Disk != nil {
-		queue = max(o.MemoryBytes/32, o.BlockBytes)
+		queue = max(o.MemoryBytes/8, o.BlockBytes)
 	}
 	o.FetchBytes = max(min(o.FetchBytes, held)/o.BlockBytes, 1) * o.BlockBytes
 	b := &Blocks{
@@ -203,6 +203,7 @@ func (b *Blocks) Drop(key string) {
 	b.wg.Add(1)
 	var gone []*block
 	for _, o := range slices.Clone(b.versions[key]) { // unprefetchLocked may shorten it
+		o.fell++
 		b.unprefetchLocked(o)
 		for _, blk := range o.table {
 			if blk.flight != nil {
@@ -210,7 +211,9 @@ func (b *Blocks) Drop(key string) {
 			}
 		}
 		for _, blk := range o.cached {
-			gone = append(gone, blk)
+			if blk.cached {
+				gone = append(gone, blk)
+			}
 		}
 		clear(o.cached) // unreachable from now on, whenever the cache lets go
 	}

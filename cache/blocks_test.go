@@ -329,12 +329,13 @@ func TestMemoryStaysInBudget(t *testing.T) {
 		wg.Wait()
 		close(stop)
 		watch.Wait()
+		synctest.Wait() // for what was fetched ahead of the last reads
 		b.cache.Wait()
-		if most > budget/4 || most == 0 {
-			t.Errorf("%d bytes were held at once, want at most %d", most, budget/4)
+		if most > budget*3/8 || most == 0 {
+			t.Errorf("%d bytes were held at once, want at most %d", most, budget*3/8)
 		}
 		st := b.Stats()
-		if st.HeldBytes != 0 || st.CachedBytes > budget*3/4 {
+		if st.HeldBytes != 0 || st.CachedBytes > budget*5/8 {
 			t.Errorf("at the end: %+v", st)
 		}
 		if s.most > 16 {

@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +24,8 @@ type DirsOptions struct {
 	// is no time at all.
 	NegativeTTL time.Duration
 	// MaxEntries bounds the entries of all listings kept together, about 150 bytes each, plus 8 for
-	// each listing. A larger listing is returned but not kept. 0 is 1,000,000.
+	// each listing. A directory that has more is told in parts alone, and nothing of it is kept. 0 is
+	// 1,000,000.
 	MaxEntries int
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -118,7 +118,7 @@ func (d *Dirs) Lookup(prefix, name string) (file, dir *Entry, absent bool) {
 // maxAge ago, else a new one. It blocks for as many requests as the directory has pages, unless ctx
 // ends first. Calls share a listing under way whose age they accept, so with a maxAge of 0 each
 // call makes its own. An error on any page is the error of the call; nothing partial is returned or
-// kept.
+// kept. The error is ErrLongListing if the directory has more than MaxEntries.
 func (d *Dirs) Get(ctx context.Context, prefix string, maxAge time.Duration) (*Listing, error) {
 	s, err := d.Stream(ctx, prefix, maxAge)
 	if err != nil {
@@ -180,9 +180,6 @@ func (d *Dirs) keepLocked(l *Listing) {
 	if e, ok := d.kept[l.Prefix]; ok {
 		d.removeLocked(e)
 	}
-	if listingCost(l) > d.o.MaxEntries {
-		return
-	}
 	d.kept[l.Prefix] = d.order.PushFront(l)
 	d.entries += listingCost(l)
 	for d.entries > d.o.MaxEntries {
@@ -198,113 +195,3 @@ func (d *Dirs) removeLocked(e *list.Element) {
 }
 
 func listingCost(l *Listing) int { return len(l.Entries) + listingOverhead }
-
-// dirFlight is one listing under way. Its fields are guarded by Dirs.mu but for those set at the
-// start.
-type dirFlight struct {
-	prefix  string
-	started time.Time
-	cancel  context.CancelFunc
-
-	waiters int
-	pages   [][]Entry
-	changed chan struct{} // closed and replaced with every page, closed for good at the end
-	ended   bool
-	listing *Listing // set at the end if err is nil
-	err     error
-}
-
-// joinLocked returns the flight for prefix that began at most maxAge ago, starting one if need be,
-// and counts the caller as a waiter.
-func (d *Dirs) joinLocked(prefix string, maxAge time.Duration) *dirFlight {
-	f, ok := d.flights[prefix]
-	if !ok || maxAge <= 0 || d.o.Now().Sub(f.started) > maxAge {
-		f = d.startLocked(prefix)
-	}
-	f.waiters++
-	return f
-}
-
-func (d *Dirs) startLocked(prefix string) *dirFlight {
-	ctx, cancel := context.WithCancel(d.ctx)
-	f := &dirFlight{
-		prefix:  prefix,
-		started: d.o.Now(),
-		cancel:  cancel,
-		changed: make(chan struct{}),
-	}
-	d.flights[prefix] = f
-	d.wg.Go(func() {
-		defer cancel()
-		l, err := d.fetch(ctx, f)
-		d.end(f, l, err)
-	})
-	return f
-}
-
-// leave takes a waiter off f, and ends f when it was the last.
-func (d *Dirs) leave(f *dirFlight) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	f.waiters--
-	if f.waiters > 0 || f.ended {
-		return
-	}
-	f.cancel()
-	d.forgetLocked(f)
-}
-
-// forgetLocked makes sure that no later caller joins f, and reports whether one still could.
-func (d *Dirs) forgetLocked(f *dirFlight) bool {
-	if d.flights[f.prefix] != f {
-		return false
-	}
-	delete(d.flights, f.prefix)
-	return true
-}
-
-// fetch asks for every page.
-func (d *Dirs) fetch(ctx context.Context, f *dirFlight) (*Listing, error) {
-	b := newListingBuilder(f.prefix, f.started)
-	for marker := ""; ; {
-		p, err := d.list(ctx, f.prefix, marker)
-		if err != nil {
-			return nil, err
-		}
-		if p == nil {
-			return nil, fmt.Errorf("list %q: no page: %w", f.prefix, ErrBadListing)
-		}
-		entries, err := b.add(marker, p)
-		if err != nil {
-			return nil, err
-		}
-		d.publish(f, entries)
-		if p.Next == "" {
-			return b.finish(), nil
-		}
-		marker = p.Next
-	}
-}
-
-// publish shows a page to the streams.
-func (d *Dirs) publish(f *dirFlight, entries []Entry) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	f.pages = append(f.pages, entries)
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-// end wakes everybody and keeps the listing, unless it was dropped while under way.
-func (d *Dirs) end(f *dirFlight, l *Listing, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err != nil && d.ctx.Err() != nil {
-		err = ErrClosed
-	}
-	f.ended, f.listing, f.err = true, l, err
-	close(f.changed)
-	if d.forgetLocked(f) && err == nil {
-		d.keepLocked(l)
-	}
-}

@@ -409,7 +409,7 @@ func TestStreamHandsOutPagesAsTheyArrive(t *testing.T) {
 }
 
 func TestStreamFailsOnABrokenPage(t *testing.T) {
-	b := newBucket(1, "a", "b")
+	b := newBucket(1, "a/x", "b")
 	b.fault = func(n int) error {
 		if n == 2 {
 			return errInjected
@@ -435,7 +435,7 @@ func TestDirsForgetLeastRecentlyUsed(t *testing.T) {
 		"big/6", "big/7", "big/8", "big/9", "big/10", "big/11", "big/12")
 	d := newTestDirs(t, DirsOptions{MaxEntries: 2 * (1 + listingOverhead)}, b.list)
 	for _, prefix := range []string{"a/", "b/", "a/", "c/", "big/"} {
-		if _, err := d.Get(context.Background(), prefix, time.Hour); err != nil {
+		if _, err := d.Get(context.Background(), prefix, time.Hour); err != nil && (prefix != "big/" || !errors.Is(err, ErrLongListing)) {
 			t.Fatal(err)
 		}
 	}

@@ -1,9 +1,12 @@
 package cache
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"syscall"
+	"time"
 
 	"cosfuse/cache/internal/disk"
 )
@@ -27,6 +30,10 @@ type DiskOptions struct {
 	// MinFreeBytes is what stays free on the filesystem: below it blocks are evicted and none are
 	// written. 0 is no floor.
 	MinFreeBytes int64
+	// Patience is how long a fetch waits, in all, until the disk has room in its queue for what was
+	// fetched; then blocks are left out until the disk has caught up. 0 is a second: what is read faster
+	// than the disk writes is then read as fast as the disk writes, down to some 30 MB/s.
+	Patience time.Duration
 	// Logger gets one Error when the disk fails and one Warn when a block is damaged. nil is none.
 	Logger *slog.Logger
 	// FreeBytes returns the free space of the filesystem that dir is on. nil asks the system.
@@ -50,7 +57,10 @@ func (b *Blocks) DiskUsage() DiskUsage {
 	if b.disk == nil {
 		return DiskUsage{}
 	}
-	u := b.disk.Usage()
+	return usageOf(b.disk.Usage())
+}
+
+func usageOf(u disk.Usage) DiskUsage {
 	return DiskUsage{
 		Bytes: u.Bytes, Blocks: u.Blocks, Objects: u.Objects, Hits: u.Hits, Evictions: u.Evictions,
 		Damaged: u.Damaged, Skipped: u.Skipped, Enabled: !u.Failed,
@@ -96,17 +106,47 @@ func (b *Blocks) readDisk(blk *block) bool {
 	return b.disk != nil && b.disk.Get(blk.obj.disk, blk.idx, blk.buf)
 }
 
-// writeDisk offers the content of blk, which is not in anybody's hands yet, to the disk cache. What
-// a flight yields of an old version is not kept: one version of a key is.
-func (b *Blocks) writeDisk(blk *block, f *flight) {
-	if b.disk == nil {
-		return
+// defaultPatience is that of DiskOptions.
+const defaultPatience = time.Second
+
+// patience of one flight.
+func (b *Blocks) patience() *disk.Patience {
+	if b.o.Disk == nil {
+		return nil
 	}
+	return &disk.Patience{Left: cmp.Or(b.o.Disk.Patience, defaultPatience)}
+}
+
+// pinLocked keeps a block that landed until writeDisk is done with it, and reports whether it is to be
+// written. Of an old version nothing is kept on disk: one version of a key is.
+func (b *Blocks) pinLocked(blk *block) bool {
+	if b.disk == nil || !b.newestLocked(blk.obj) {
+		return false
+	}
+	blk.pinned = true
+	blk.obj.pins++
+	return true
+}
+
+// unpin is called when the disk needs the block no more.
+func (b *Blocks) unpin(blk *block) {
 	b.mu.Lock()
-	keep := !f.discard && b.newestLocked(blk.obj)
-	b.mu.Unlock()
-	if keep {
-		b.disk.Put(blk.obj.disk, blk.idx, blk.buf)
+	defer b.mu.Unlock()
+	blk.pinned = false
+	blk.obj.pins--
+	b.recycleLocked(blk)
+	b.reapLocked(blk.obj)
+}
+
+// writeDisk offers a pinned block to the disk cache, for which it may wait. fell is what the object's
+// count said when the block was pinned.
+func (b *Blocks) writeDisk(ctx context.Context, blk *block, fell int64, patience *disk.Patience) {
+	o, idx := blk.obj, blk.idx
+	b.disk.Put(ctx, o.disk, idx, blk.buf, patience, func() { b.unpin(blk) })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o.fell != fell || !b.newestLocked(o) {
+		b.disk.Remove(o.disk, idx) // dropped, or outdated, just before it was queued
 	}
 }
 

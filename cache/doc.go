@@ -1,6 +1,6 @@
 // Package cache keeps what was learnt from the bucket and is still true: bytes of objects (Blocks),
-// directory listings (Dirs) and small facts about names (Table). It is a cache, never a store:
-// anything in it may be gone at the next call and is then fetched again.
+// directory listings (Dirs) and small facts about names, in memory (Table) and on disk (Notes). It is a
+// cache, never a store: anything in it may be gone at the next call and is then fetched again.
 //
 // Blocks serves reads of object versions. An ObjectID names one content, so a block never goes
 // stale: a replaced object has another ETag and therefore another ObjectID. A Reader is one open

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"cosfuse/cache/internal/disk"
 )
 
 const (
@@ -21,9 +23,10 @@ type flight struct {
 	size   int64 // bytes
 	fetch  FetchFunc
 	cancel context.CancelFunc
-	ticket *ticket // place in the queue; nil if the flight was admitted at once
-	conn   bool    // it has a connection once admitted; used by its goroutine alone
-	sum    bool    // who reads the blocks wants their checksums
+	ticket *ticket        // place in the queue; nil if the flight was admitted at once
+	conn   bool           // it has a connection once admitted; used by its goroutine alone
+	sum    bool           // who reads the blocks wants their checksums
+	wait   *disk.Patience // left for the disk to take the blocks; used by its goroutine alone
 
 	// guarded by Blocks.mu
 	wanted    int  // pending blocks that a read or a stream wants
@@ -38,6 +41,7 @@ func (r *Reader) newFlightLocked(from, to int64, conn bool, t *ticket) *flight {
 	b, o := r.b, r.obj
 	f := &flight{
 		obj: o, off: from * b.o.BlockBytes, fetch: r.fetch, ticket: t, conn: conn, sum: r.verify.active(),
+		wait: b.patience(),
 	}
 	f.size = min(to*b.o.BlockBytes, o.id.Size) - f.off
 	ctx, cancel := context.WithCancel(b.ctx)
@@ -116,7 +120,7 @@ func (b *Blocks) waitTurn(ctx context.Context, t *ticket) error {
 func (b *Blocks) fill(ctx context.Context, f *flight) error {
 	for i := 0; i < len(f.blocks); {
 		if b.readDisk(f.blocks[i]) {
-			if !b.land(f, f.blocks[i], false) {
+			if !b.land(ctx, f, f.blocks[i], false) {
 				return context.Canceled
 			}
 			i++
@@ -187,26 +191,26 @@ func (b *Blocks) attempt(ctx context.Context, f *flight, pos *int64, end int64) 
 		n, err := readSome(body, blk.buf[*pos-i*b.o.BlockBytes:])
 		*pos += int64(n)
 		b.countFetched(n)
-		watch.arrived(n)
+		watch.size += int64(n)
 		full := *pos-i*b.o.BlockBytes == int64(len(blk.buf))
-		if full && *pos < end && !b.land(f, blk, true) {
+		if full && *pos < end && !b.land(ctx, f, blk, true) {
 			return context.Canceled
 		}
 		if err == io.EOF {
 			watch.stop()
-			return b.finishBody(f, *pos, end, nil)
+			return b.finishBody(ctx, f, *pos, end, nil)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	watch.stop()
-	return b.finishBody(f, *pos, end, expectEOF(body))
+	return b.finishBody(ctx, f, *pos, end, expectEOF(body))
 }
 
 // finishBody lands the last block of a body that ended after pos of the flight's bytes, where end was
 // asked for.
-func (b *Blocks) finishBody(f *flight, pos, end int64, err error) error {
+func (b *Blocks) finishBody(ctx context.Context, f *flight, pos, end int64, err error) error {
 	if err == nil && pos < end {
 		err = ErrBodyLength
 	}
@@ -216,7 +220,7 @@ func (b *Blocks) finishBody(f *flight, pos, end int64, err error) error {
 	if err != nil {
 		return err
 	}
-	if !b.land(f, f.blocks[(end-1)/b.o.BlockBytes], true) {
+	if !b.land(ctx, f, f.blocks[(end-1)/b.o.BlockBytes], true) {
 		return context.Canceled
 	}
 	return nil
@@ -251,13 +255,10 @@ func (b *Blocks) countFetched(n int) {
 	b.stats.FetchedBytes += int64(n)
 }
 
-// land makes blk ready, wakes its reads and offers it to the cache, and to disk if it was fetched. It
-// reports whether the flight is still wanted.
-func (b *Blocks) land(f *flight, blk *block, fetched bool) bool {
+// land makes blk ready, wakes its reads and offers it to the cache, and to disk if it was fetched, for
+// which it may have to wait. It reports whether the flight is still wanted.
+func (b *Blocks) land(ctx context.Context, f *flight, blk *block, fetched bool) bool {
 	size := int64(len(blk.buf))
-	if fetched {
-		b.writeDisk(blk, f)
-	}
 	if f.sum {
 		blk.sum, blk.summed = b.o.Checksum.Of(blk.buf), true
 	}
@@ -268,12 +269,11 @@ func (b *Blocks) land(f *flight, blk *block, fetched bool) bool {
 	}
 	wanted := blk.waits+blk.holds > 0
 	keep := !f.discard
-	if !keep && b.disk != nil {
-		b.disk.Remove(blk.obj.disk, blk.idx) // it may have been dropped just before it was written
-	}
 	blk.state, blk.flight = blockReady, nil
+	write, fell := false, blk.obj.fell
 	if keep {
 		b.indexLocked(blk)
+		write = fetched && b.pinLocked(blk)
 	}
 	close(blk.end)
 	b.reviewLocked(blk)
@@ -289,6 +289,9 @@ func (b *Blocks) land(f *flight, blk *block, fetched bool) bool {
 	b.mu.Unlock()
 	if keep {
 		b.store(blk, size)
+	}
+	if write {
+		b.writeDisk(ctx, blk, fell, f.wait)
 	}
 	return goOn
 }

@@ -18,6 +18,10 @@ const maxNameBytes = 255
 // outside the prefix, or a marker that does not advance.
 var ErrBadListing = errors.New("listing does not answer the request")
 
+// ErrLongListing is the error of asking for the whole of a listing that is too long to be kept. Its parts can
+// be had one after the other.
+var ErrLongListing = errors.New("listing is too long to be kept in memory")
+
 // RawEntry is one object of a page as the service tells it.
 type RawEntry struct {
 	Key          string
@@ -86,9 +90,12 @@ func (l *Listing) Empty() bool {
 // decoder's strings may pin a whole response, and because a separate allocation for each name and
 // ETag would double what a large directory costs.
 type listingBuilder struct {
-	listing Listing           // without Entries until finish
-	pages   [][]Entry         // as they came, never changed once added
-	classes map[string]string // storage classes seen, so that each is kept once
+	listing Listing             // without Entries until finish
+	parts   [][]Entry           // as they were handed out, never changed once added; nil if they are too many
+	count   int                 // of entries, kept or not
+	carry   []Entry             // files whose directory of the same name may be on a later page
+	told    map[string]struct{} // keys of the page before, to know those that are told again
+	classes map[string]string   // storage classes seen, so that each is kept once
 }
 
 func newListingBuilder(prefix string, started time.Time) *listingBuilder {
@@ -98,8 +105,9 @@ func newListingBuilder(prefix string, started time.Time) *listingBuilder {
 	}
 }
 
-// add takes in a page, which came as the answer to marker, and returns its entries: the files, then
-// the directories, each in key order.
+// add takes in a page, which came as the answer to marker, and returns a part of the listing: everything told
+// about the names in it, which no other part has, ordered by name. That is less or more than the page: file
+// "a" waits until "a/" would have been told, and keys such as "a-" and "a." come before that.
 func (b *listingBuilder) add(marker string, p *Page) ([]Entry, error) {
 	if p.Next != "" && p.Next <= marker {
 		return nil, fmt.Errorf("list %q: marker %q after %q: %w", b.listing.Prefix, p.Next, marker, ErrBadListing)
@@ -107,16 +115,53 @@ func (b *listingBuilder) add(marker string, p *Page) ([]Entry, error) {
 	if err := b.check(p); err != nil {
 		return nil, err
 	}
-	entries := make([]Entry, 0, len(p.Entries)+len(p.Prefixes))
+	part := make([]Entry, 0, len(p.Entries)+len(p.Prefixes)+len(b.carry))
+	part = append(part, b.carry...)
 	pack := packStrings(b.listing.Prefix, p)
+	told := make(map[string]struct{}, len(p.Entries)+len(p.Prefixes))
 	for i := range p.Entries {
-		entries = b.appendFile(entries, &p.Entries[i], pack)
+		if e, ok := b.file(&p.Entries[i], pack); ok {
+			part = b.appendNew(part, e, e.Name, told)
+		}
 	}
 	for _, prefix := range p.Prefixes {
-		entries = b.appendDir(entries, prefix, pack)
+		if e, ok := b.dir(prefix, pack); ok {
+			part = b.appendNew(part, e, prefix[len(b.listing.Prefix):], told)
+		}
 	}
-	b.pages = append(b.pages, entries)
-	return entries, nil
+	b.told, b.carry = told, nil
+	slices.SortStableFunc(part, compareEntries)
+	part = slices.CompactFunc(part, func(a, b Entry) bool { return compareEntries(a, b) == 0 })
+	if p.Next != "" {
+		part = b.holdBack(part, p.Next)
+	}
+	b.parts, b.count = append(b.parts, part), b.count+len(part)
+	return part, nil
+}
+
+// appendNew adds an entry unless the page before told it.
+func (b *listingBuilder) appendNew(part []Entry, e Entry, key string, told map[string]struct{}) []Entry {
+	told[key] = struct{}{}
+	if _, again := b.told[key]; again {
+		return part
+	}
+	return append(part, e)
+}
+
+// holdBack keeps the files of part for the next one whose directory, if there is one, is told after the marker
+// next. What is left never grows: the parts are in others' hands.
+func (b *listingBuilder) holdBack(part []Entry, next string) []Entry {
+	next, _ = strings.CutPrefix(next, b.listing.Prefix)
+	kept := part[:0]
+	for _, e := range part {
+		if !e.Dir && e.Name+"/" > next {
+			b.carry = append(b.carry, e)
+			continue
+		}
+		kept = append(kept, e)
+	}
+	clear(part[len(kept):])
+	return slices.Clip(kept)
 }
 
 // check refuses a page with a key that the request cannot have produced.
@@ -136,8 +181,9 @@ func (b *listingBuilder) check(p *Page) error {
 	return nil
 }
 
-func (b *listingBuilder) appendFile(entries []Entry, r *RawEntry, pack *packed) []Entry {
-	e := Entry{
+// file returns the entry of an object; ok is false if it is none that has a name.
+func (b *listingBuilder) file(r *RawEntry, pack *packed) (e Entry, ok bool) {
+	e = Entry{
 		Name:         pack.take(len(r.Key) - len(b.listing.Prefix)),
 		Size:         r.Size,
 		ETag:         pack.take(len(r.ETag)),
@@ -147,21 +193,22 @@ func (b *listingBuilder) appendFile(entries []Entry, r *RawEntry, pack *packed) 
 	switch {
 	case e.Name == "" && b.listing.Prefix != "":
 		b.listing.HasMarker, b.listing.Marker = true, e
+		return e, false
 	case !nameable(e.Name):
 		b.listing.Hidden++
-	default:
-		entries = append(entries, e)
+		return e, false
 	}
-	return entries
+	return e, true
 }
 
-func (b *listingBuilder) appendDir(entries []Entry, prefix string, pack *packed) []Entry {
+// dir returns the entry of a common prefix; ok is false if no path can name it.
+func (b *listingBuilder) dir(prefix string, pack *packed) (e Entry, ok bool) {
 	name := pack.take(len(prefix) - len(b.listing.Prefix) - 1)
 	if !nameable(name) {
 		b.listing.Hidden++
-		return entries
+		return e, false
 	}
-	return append(entries, Entry{Name: name, Dir: true})
+	return Entry{Name: name, Dir: true}, true
 }
 
 // class returns the one kept copy of a storage class.
@@ -174,17 +221,13 @@ func (b *listingBuilder) class(s string) string {
 	return s
 }
 
-// finish orders the entries and returns the listing. Sorting is needed even though pages come in
-// key order: directory "a" is told as "a/", which the service sorts after "a-" and "a.". An entry
-// told by two pages counts once.
+// finish orders the entries and returns the listing. Sorting is needed even though keys come in
+// order: directory "a" is told as "a/", which the service sorts after "a-" and "a.". An entry told by two
+// pages counts once.
 func (b *listingBuilder) finish() *Listing {
 	l := b.listing
-	var n int
-	for _, p := range b.pages {
-		n += len(p)
-	}
-	l.Entries = make([]Entry, 0, n)
-	for _, p := range b.pages {
+	l.Entries = make([]Entry, 0, b.count)
+	for _, p := range b.parts {
 		l.Entries = append(l.Entries, p...)
 	}
 	slices.SortStableFunc(l.Entries, compareEntries)

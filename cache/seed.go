@@ -1,6 +1,10 @@
 package cache
 
-import "io"
+import (
+	"io"
+
+	"cosfuse/cache/internal/disk"
+)
 
 // seedBatch is the number of blocks given to the cache before it is waited for.
 const seedBatch = 16
@@ -49,9 +53,6 @@ func (b *Blocks) seedBlock(o *object, idx int64, src io.ReaderAt) bool {
 	buf := b.bufferLocked(size)
 	b.mu.Unlock()
 	n, err := src.ReadAt(buf, idx*b.o.BlockBytes)
-	if b.disk != nil && n == len(buf) {
-		b.disk.Put(o.disk, idx, buf)
-	}
 	b.mu.Lock()
 	if n < len(buf) || b.closed || o.table[idx] != nil || o.cached[idx] != nil {
 		b.putBufferLocked(buf)
@@ -62,7 +63,11 @@ func (b *Blocks) seedBlock(o *object, idx int64, src io.ReaderAt) bool {
 	blk.buf, blk.state = buf, blockReady
 	close(blk.end)
 	b.indexLocked(blk)
+	write, fell := b.pinLocked(blk), o.fell
 	b.mu.Unlock()
 	b.store(blk, size)
+	if write {
+		b.writeDisk(b.ctx, blk, fell, &disk.Patience{}) // who commits does not wait for the cache
+	}
 	return true
 }

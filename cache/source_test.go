@@ -24,6 +24,7 @@ type source struct {
 	data    []byte
 	latency time.Duration
 	perByte time.Duration     // of each 64 KiB piece, per byte
+	late    time.Duration     // per byte of a body, before its first
 	wire    *wire             // shared by all bodies; nil is none
 	fault   func(n int) error // for the n-th fetch, from 1
 	breakAt int64             // bytes after which a body fails with errInjected; 0 = never
@@ -51,7 +52,7 @@ func (s *source) fetch(ctx context.Context, off, size int64) (io.ReadCloser, err
 	s.active++
 	s.most = max(s.most, s.active)
 	s.mu.Unlock()
-	if err := sleep(ctx, s.latency); err != nil {
+	if err := sleep(ctx, s.latency+time.Duration(size)*s.late); err != nil {
 		s.done()
 		return nil, err
 	}

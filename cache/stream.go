@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"container/list"
 	"sort"
 	"time"
@@ -11,6 +12,7 @@ const (
 	streamForgets  = 64      // a stream ends when its Reader was read that often elsewhere
 	streamSlack    = 1 << 20 // bytes by which reads of one stream may come out of order or skip
 	minSplit       = 1 << 20 // bytes of read-ahead that are worth a second connection
+	longRun        = 1 << 20 // bytes read in sequence after which the window grows faster
 	idleStream     = time.Second
 	maxActiveCount = 64 // streams looked at to share the budget
 )
@@ -25,7 +27,9 @@ type stream struct {
 	tick  int64 // Reader.ticks of its last read
 	used  time.Time
 
-	most        int64     // bytes that its window needs at most, by measurement; 0 = not measured
+	most        int64     // bytes that its window is to have at most, by measurement; 0 = not measured
+	best        int64     // bytes a second when the window was last made larger, slowly forgotten
+	trying      bool      // it was made larger at the last measurement
 	measured    time.Time // when the measurement under way began
 	measuredRun int64     // run at that time
 
@@ -70,16 +74,19 @@ func (s *stream) advance(off, end int64) {
 	s.reads++
 }
 
-// window returns the bytes to keep ahead of next: as many as were read in sequence, which doubles
-// each time a window has been consumed, at most limit and what the stream was found to need.
+// window returns the bytes to keep ahead of next: as many as were read in sequence, so that it doubles
+// each time it has been consumed, and four times as many once that is more than most files have; at most
+// limit and what the stream was found to need.
 func (s *stream) window(blockBytes, limit int64) int64 {
 	if !s.sequential(blockBytes) || limit < blockBytes {
 		return 0
 	}
-	if s.most > 0 {
-		limit = max(min(limit, s.most), blockBytes)
+	limit = max(min(limit, cmp.Or(s.most, firstWindow)), blockBytes)
+	w := s.run
+	if w >= longRun {
+		w *= 4
 	}
-	return min(max(s.run/blockBytes, 1), limit/blockBytes) * blockBytes
+	return min(max(w/blockBytes, 1), limit/blockBytes) * blockBytes
 }
 
 // streamLocked returns the stream that the read [off, end) belongs to, advanced by it.

@@ -71,6 +71,16 @@ func (t *Table[V]) PutAt(key string, v V, at time.Time) {
 	}
 }
 
+// All calls fn with every entry, in no order. fn must not use the table.
+func (t *Table[V]) All(fn func(key string, v V, at time.Time)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, e := range t.items {
+		it := e.Value.(*tableItem[V])
+		fn(key, it.value, it.at)
+	}
+}
+
 // Drop forgets key.
 func (t *Table[V]) Drop(key string) {
 	t.mu.Lock()

@@ -25,7 +25,7 @@ func (c *Client) Append(ctx context.Context, key string, position int64, body io
 	if o == nil {
 		o = &AppendOptions{}
 	}
-	r, err := appendRequest(op, key, position, body, size, o)
+	r, err := c.appendRequest(op, key, position, body, size, o)
 	if err != nil {
 		return nil, refuse(op, key, err)
 	}
@@ -44,7 +44,7 @@ func (c *Client) Append(ctx context.Context, key string, position int64, body io
 	return &res, nil
 }
 
-func appendRequest(op, key string, position int64, body io.ReaderAt, size int64, o *AppendOptions) (*request, error) {
+func (c *Client) appendRequest(op, key string, position int64, body io.ReaderAt, size int64, o *AppendOptions) (*request, error) {
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func appendRequest(op, key string, position int64, body io.ReaderAt, size int64,
 	if err := r.setBody(body, size, o.ContentMD5, o.EnableMD5); err != nil {
 		return nil, err
 	}
-	if err := r.setTrafficLimit(o.TrafficLimit); err != nil {
+	if err := r.setTrafficLimit(orDefault(o.TrafficLimit, c.o.TrafficLimit)); err != nil {
 		return nil, err
 	}
 	return r, r.setAll(o.Headers)

@@ -34,6 +34,9 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidArgument, err)
 	}
+	if err := new(request).setTrafficLimit(o.TrafficLimit); err != nil {
+		return nil, err
+	}
 	ep, err := newEndpoint(o)
 	if err != nil {
 		return nil, err

@@ -66,9 +66,11 @@ func named(path string, c Credentials, err error) (Credentials, error) {
 // File reads lines "name = value": secret_id, secret_key and, for temporary credentials,
 // session_token and expires (RFC 3339). The names of the environment variables (COS_SECRET_ID and
 // so on) are accepted too, "export" before and quotes around a value as well, so that one file can
-// serve a shell. "#" begins a comment line.
+// serve a shell. "#" begins a comment line. Files in the forms of PasswdFile and STSFile are understood
+// as well.
 type File struct {
-	Path string
+	Path   string
+	Bucket string // whose lines count in a file such as PasswdFile reads
 }
 
 // Credentials reads the file now.
@@ -77,8 +79,25 @@ func (f File) Credentials(context.Context) (Credentials, error) {
 	if err != nil {
 		return named(f.Path, Credentials{}, err)
 	}
-	c, err := parseFile(b)
+	c, err := f.parse(b)
 	return named(f.Path, c, err)
+}
+
+// parse reads b in the form that its first line has.
+func (f File) parse(b []byte) (Credentials, error) {
+	first := ""
+	// The first error is what ends it.
+	_ = eachLine(b, func(line string) error {
+		first = line
+		return io.EOF
+	})
+	switch {
+	case strings.HasPrefix(first, "COSAccess"), strings.HasPrefix(first, "COSSecret"):
+		return parseSTS(b)
+	case strings.Contains(first, ":") && !strings.Contains(first, "="):
+		return parsePasswd(b, f.Bucket)
+	}
+	return parseFile(b)
 }
 
 func parseFile(b []byte) (Credentials, error) {
@@ -132,8 +151,8 @@ func eachLine(b []byte, f func(line string) error) error {
 	return s.Err()
 }
 
-// PasswdFile reads the file COSFS uses: lines "BUCKET-APPID:SecretId:SecretKey", and
-// "SecretId:SecretKey" for every other bucket.
+// PasswdFile reads the file COSFS uses: lines "BUCKET-APPID:SecretId:SecretKey", or without the APPID as
+// old ones have it, and "SecretId:SecretKey" for every other bucket.
 type PasswdFile struct {
 	Path   string
 	Bucket string
@@ -145,22 +164,33 @@ func (p PasswdFile) Credentials(context.Context) (Credentials, error) {
 	if err != nil {
 		return named(p.Path, Credentials{}, err)
 	}
-	var own, any Credentials
-	err = eachLine(b, func(line string) error {
-		switch f := strings.Split(line, ":"); {
+	c, err := parsePasswd(b, p.Bucket)
+	return named(p.Path, c, err)
+}
+
+func parsePasswd(b []byte, bucket string) (Credentials, error) {
+	short := bucket[:max(strings.LastIndexByte(bucket, '-'), 0)]
+	var own, old, any Credentials
+	err := eachLine(b, func(line string) error {
+		f := strings.Split(line, ":")
+		switch {
 		case len(f) == 2:
 			any = Credentials{SecretID: f[0], SecretKey: f[1]}
-		case len(f) == 3 && f[0] == p.Bucket:
-			own = Credentials{SecretID: f[1], SecretKey: f[2]}
 		case len(f) != 3:
 			return fmt.Errorf("%w: expected BUCKET-APPID:SecretId:SecretKey", ErrBadCredentials)
+		case f[0] == bucket:
+			own = Credentials{SecretID: f[1], SecretKey: f[2]}
+		case short != "" && f[0] == short:
+			old = Credentials{SecretID: f[1], SecretKey: f[2]}
 		}
 		return nil
 	})
-	if own.SecretID == "" {
-		own = any
+	for _, c := range []Credentials{own, old} {
+		if c.SecretID != "" {
+			return c, err
+		}
 	}
-	return named(p.Path, own, err)
+	return any, err
 }
 
 // STSFile reads the file of temporary credentials that COSFS reads with -ocam_role=sts: the lines
@@ -178,8 +208,13 @@ func (s STSFile) Credentials(context.Context) (Credentials, error) {
 	if err != nil {
 		return named(s.Path, Credentials{}, err)
 	}
+	c, err := parseSTS(b)
+	return named(s.Path, c, err)
+}
+
+func parseSTS(b []byte) (Credentials, error) {
 	var c Credentials
-	err = eachSetting(b, func(name, value string) (err error) {
+	err := eachSetting(b, func(name, value string) (err error) {
 		switch name {
 		case "COSAccessKeyId":
 			c.SecretID = value
@@ -192,5 +227,5 @@ func (s STSFile) Credentials(context.Context) (Credentials, error) {
 		}
 		return err
 	})
-	return named(s.Path, c, err)
+	return c, err
 }

@@ -19,7 +19,7 @@ func (c *Client) Get(ctx context.Context, key string, o *GetOptions) (*GetResult
 	if o == nil {
 		o = &GetOptions{}
 	}
-	r, err := getRequest(op, key, o)
+	r, err := c.getRequest(op, key, o)
 	if err != nil {
 		return nil, refuse(op, key, err)
 	}
@@ -37,7 +37,7 @@ func (c *Client) Get(ctx context.Context, key string, o *GetOptions) (*GetResult
 	return &res, nil
 }
 
-func getRequest(op, key string, o *GetOptions) (*request, error) {
+func (c *Client) getRequest(op, key string, o *GetOptions) (*request, error) {
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func getRequest(op, key string, o *GetOptions) (*request, error) {
 	r.setHeader("Range", rangeHeader(o.Off, o.Size))
 	r.setConditions("", o.Conditions)
 	r.setCustomerKey(ssePrefix, o.SSE)
-	return r, r.setTrafficLimit(o.TrafficLimit)
+	return r, r.setTrafficLimit(orDefault(o.TrafficLimit, c.o.TrafficLimit))
 }
 
 func rangeHeader(off, size int64) string {

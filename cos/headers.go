@@ -67,7 +67,7 @@ func (r *request) setMeta(meta map[string]string) error {
 	}
 	total := 0
 	for name, value := range meta {
-		if err := checkMeta(name, value); err != nil {
+		if err := CheckMeta(name, value); err != nil {
 			return err
 		}
 		total += len(name) + len(value)
@@ -83,7 +83,9 @@ func (r *request) setMeta(meta map[string]string) error {
 	return nil
 }
 
-func checkMeta(name, value string) error {
+// CheckMeta returns ErrInvalidArgument if the service takes no metadata of this name (without its prefix) or
+// value, or would not give it back as it is. How long all of it may be is not looked at.
+func CheckMeta(name, value string) error {
 	if name == "" {
 		return fmt.Errorf("%w: empty metadata name", ErrInvalidArgument)
 	}

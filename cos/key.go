@@ -9,6 +9,9 @@ import (
 	"cosfuse/cos/internal/sign"
 )
 
+// RefusedInKeys are the characters that the service takes in no key.
+const RefusedInKeys = "\x18\x19\x1a\x1b"
+
 // CheckKey explains why the service cannot hold an object under key, or returns nil. The error wraps
 // ErrKeyInvalid.
 func CheckKey(key string) error {
@@ -19,7 +22,7 @@ func CheckKey(key string) error {
 		return fmt.Errorf("%w: %d bytes long, at most %d are allowed", ErrKeyInvalid, len(key), MaxKeyBytes)
 	case !utf8.ValidString(key):
 		return fmt.Errorf("%w: not UTF-8", ErrKeyInvalid)
-	case strings.ContainsAny(key, "\x18\x19\x1a\x1b"):
+	case strings.ContainsAny(key, RefusedInKeys):
 		return fmt.Errorf("%w: a control character the service refuses", ErrKeyInvalid)
 	case path.Clean("/"+key) == "/":
 		// On the way such a path could turn into "/", and a delete of the key into one of the bucket.

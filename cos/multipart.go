@@ -19,7 +19,7 @@ func (c *Client) InitiateMultipart(ctx context.Context, key string, o *InitiateO
 	if err := CheckKey(key); err != nil {
 		return "", refuse(op, key, err)
 	}
-	r := &request{op: op, method: http.MethodPost, key: key, query: url.Values{"uploads": nil}}
+	r := &request{op: op, method: http.MethodPost, key: key, mutates: true, query: url.Values{"uploads": nil}}
 	if o != nil {
 		if err := r.setAll(o.Headers); err != nil {
 			return "", refuse(op, key, err)
@@ -65,7 +65,7 @@ func checkPart(key, uploadID string, number int) error {
 // UploadPart stores one part, replacing one of the same number, so it is sent again freely.
 func (c *Client) UploadPart(ctx context.Context, key, uploadID string, number int, body io.ReaderAt, size int64, o *PartOptions) (Part, error) {
 	const op = "UploadPart"
-	r, err := partRequest(op, key, uploadID, number, body, size, o)
+	r, err := c.partRequest(op, key, uploadID, number, body, size, o)
 	if err != nil {
 		return Part{}, refuse(op, key, err)
 	}
@@ -89,7 +89,7 @@ func (c *Client) UploadPart(ctx context.Context, key, uploadID string, number in
 	return p, nil
 }
 
-func partRequest(op, key, uploadID string, number int, body io.ReaderAt, size int64, o *PartOptions) (*request, error) {
+func (c *Client) partRequest(op, key, uploadID string, number int, body io.ReaderAt, size int64, o *PartOptions) (*request, error) {
 	if err := checkPart(key, uploadID, number); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func partRequest(op, key, uploadID string, number int, body io.ReaderAt, size in
 		return nil, err
 	}
 	r.setCustomerKey(ssePrefix, o.SSE)
-	return r, r.setTrafficLimit(o.TrafficLimit)
+	return r, r.setTrafficLimit(orDefault(o.TrafficLimit, c.o.TrafficLimit))
 }
 
 // AbortMultipart drops an upload and its parts. One that does not exist is ErrNotFound, unless an

@@ -108,7 +108,7 @@ func (c *Client) putRequest(op, key string, body io.ReaderAt, size int64, o *Put
 	if o.ForbidOverwrite {
 		r.setHeader(headerForbid, "true")
 	}
-	if err := r.setTrafficLimit(o.TrafficLimit); err != nil {
+	if err := r.setTrafficLimit(orDefault(o.TrafficLimit, c.o.TrafficLimit)); err != nil {
 		return nil, err
 	}
 	return r, r.setAll(o.Headers)

@@ -31,6 +31,7 @@ type Options struct {
 	HeaderTimeout time.Duration // wait for the answer once the request is sent, five times that for copies and Complete; 0 = 2 min
 	DialTimeout   time.Duration // and TLS handshake; 0 = 10 s
 	UserAgent     string        // "" = cosfuse
+	TrafficLimit  int64         // of each transfer that states none itself, in bit/s, 819200..838860800; 0 = none
 
 	// SkipAppendMD5 leaves out comparing the MD5 the service returns for appended bytes. It saves
 	// about 1.5 s of CPU per GiB appended and leaves corruption in transit unnoticed.

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -103,6 +104,9 @@ func (m *Mount) askAhead(dirKey string, e *cache.Entry, reading bool) bool {
 	if reading && m.readsWhole(e) && !m.o.Blocks.Has(objectID(key, e)) && m.prefetch(key, e) {
 		return true
 	}
+	if e.Dir && m.o.Attrs.has(key) && m.o.NegativeTTL >= scoutMinAge {
+		return m.scout(key, customs{}, 0) // a listing tells its marker's version, and more
+	}
 	return m.facts.headAhead(key)
 }
 
@@ -123,44 +127,6 @@ func (m *Mount) prefetch(key string, e *cache.Entry) bool {
 	}
 	v := writeback.Version{ETag: e.ETag, Size: e.Size, LastModified: e.LastModified}
 	return m.o.Blocks.Prefetch(objectID(key, e), m.facts.fetcher(key, v))
-}
-
-// readAhead notes that file n, at key, was opened to be read, and fetches the small files that come after
-// it in the listing of its directory if they are being read in that order.
-func (m *Mount) readAhead(n *node, key string) {
-	dir := m.tree.above(n)
-	if dir == nil || m.o.Blocks == nil {
-		return
-	}
-	dirKey, seg := splitKey(key)
-	l := m.peek(dirKey)
-	if l == nil {
-		return
-	}
-	i, ok := indexOf(l, seg, false)
-	if !ok {
-		return
-	}
-	m.keepUp(dir, readsHabit)
-	dir.mu.Lock()
-	from, to := dir.reads.nextRead(l, i, readsFirst, aheadFiles)
-	dir.mu.Unlock()
-	budget := int64(aheadBytes)
-	for _, e := range l.Entries[i+1 : max(from, i+1)] {
-		budget -= e.Size
-	}
-	for ; from < to; from++ {
-		e := &l.Entries[from]
-		if budget -= min(e.Size, smallFile); budget < 0 {
-			break
-		}
-		if m.readsWhole(e) && !m.prefetch(dirKey+e.Name, e) {
-			break
-		}
-	}
-	dir.mu.Lock()
-	dir.reads.reached(l, from)
-	dir.mu.Unlock()
 }
 
 // listAhead notes that directory n, at key, was listed, and lists the directories that come after it in
@@ -209,34 +175,35 @@ func (m *Mount) scout(key string, do customs, depth int) bool {
 	}
 	m.bg.Go(func() {
 		defer func() { <-m.scouts }()
-		if l, err := m.listEarly(key); err == nil { // else who wants the listing gets the error
+		if l, err := m.listEarly(m.ctx, key, scoutPages); err == nil { // else who wants the listing gets the error
+			m.prove(l)
 			m.explore(key, l, do, depth)
 		}
 	})
 	return true
 }
 
-// errTooLong says that a directory is too long to be listed before anybody wants it.
-var errTooLong = errors.New("too many pages to read ahead")
+// errTooLong says that a directory is too long to be listed for the sake of a few names.
+var errTooLong = errors.New("directory has too many pages")
 
-// listEarly is list for nobody yet.
-func (m *Mount) listEarly(key string) (*cache.Listing, error) {
-	s, err := m.dirs.Stream(m.ctx, key, m.o.NegativeTTL)
+// listEarly is list for a directory that may be too long for it: the error is errTooLong if it has more than so
+// many pages.
+func (m *Mount) listEarly(ctx context.Context, key string, pages int) (*cache.Listing, error) {
+	s, err := m.dirs.Stream(ctx, key, m.o.NegativeTTL)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	for range scoutPages {
-		_, err := s.Next(m.ctx)
-		if errors.Is(err, io.EOF) {
-			l, err := s.Listing(m.ctx)
+	for range pages {
+		if _, err := s.Next(ctx); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if !s.More() {
+			l, err := s.Listing(ctx)
 			if err == nil {
 				m.listed(key, l)
 			}
 			return l, err
-		}
-		if err != nil {
-			return nil, err
 		}
 	}
 	return nil, errTooLong

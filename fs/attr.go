@@ -21,6 +21,7 @@ func (n *node) Getattr(ctx context.Context, _ gofs.FileHandle, out *fuse.AttrOut
 	if err != nil {
 		return n.m.fail("getattr", n.label(), err)
 	}
+	n.m.announce(n)
 	n.m.fillAttr(out, &o)
 	return 0
 }
@@ -50,6 +51,11 @@ func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
+	if m.plainly() && n.IsDir() {
+		o := m.bareDirectory(cmp.Or(key, "/"), m.o.Now())
+		n.remember(o)
+		return o, nil
+	}
 	o, err := m.statKey(ctx, n, key)
 	if err != nil {
 		return object{}, err
@@ -57,6 +63,7 @@ func (m *Mount) stat(ctx context.Context, n *node) (object, error) {
 	if err := n.awaitPages(ctx, true); err != nil {
 		return object{}, err
 	}
+	m.plain(&o)
 	n.overlay(&o)
 	n.remember(o)
 	return o, nil
@@ -68,10 +75,14 @@ func (m *Mount) statKey(ctx context.Context, n *node, key string) (object, error
 	case key == "":
 		return m.bareDirectory("/", m.o.Now()), nil // the whole bucket has no marker
 	case n.IsDir():
-		return m.directory(ctx, key, m.o.Now(), true)
+		o, err := m.directory(ctx, key, m.o.Now(), true)
+		if err != nil {
+			return object{}, err
+		}
+		return m.lendAttr(ctx, n, o)
 	}
 	dirKey, seg := splitKey(key)
-	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.peek(dirKey), m.o.Now()), true)
+	return m.fileObject(ctx, nil, m.question(dirKey, seg, m.look(dirKey, key), m.o.Now()), true)
 }
 
 // Setattr changes size, mode, owner and times. It costs no
@@ -97,6 +108,9 @@ func (n *node) setattr(ctx context.Context, fh gofs.FileHandle, in *fuse.SetAttr
 	size, resize := in.GetSize()
 	if !some && !resize {
 		return nil
+	}
+	if err := n.m.renewMarker(ctx, n); err != nil {
+		return err
 	}
 	f := n.openFile()
 	if f == nil || !f.Stat().Unlinked { // without a name, the open file is all there is
@@ -172,6 +186,9 @@ func (m *Mount) acquire(ctx context.Context, n *node) (*writeback.File, error) {
 			return nil, err
 		}
 		o, err := m.statKey(ctx, n, key)
+		if err == nil {
+			o, err = m.whole(ctx, o)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -195,6 +212,9 @@ func (m *Mount) acquireClaimed(ctx context.Context, n *node) (*writeback.File, e
 	}
 	for {
 		o, err := m.statKey(ctx, n, key)
+		if err == nil {
+			o, err = m.whole(ctx, o)
+		}
 		if err != nil {
 			return nil, err
 		}

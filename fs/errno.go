@@ -21,10 +21,14 @@ var errnoTable = []struct {
 	{writeback.ErrStale, syscall.ESTALE},
 	{writeback.ErrStagingFull, syscall.ENOSPC},
 	{writeback.ErrMetaTooLarge, syscall.ENOSPC},
+	{writeback.ErrProperty, syscall.EINVAL},
+	{writeback.ErrPropertyReadOnly, syscall.EPERM},
+	{writeback.ErrPropertyTooLong, syscall.E2BIG},
 	{writeback.ErrPoisoned, syscall.EIO},
 	{writeback.ErrTooLarge, syscall.EFBIG},
 	{writeback.ErrExists, syscall.EEXIST},
 	{writeback.ErrRelayLimit, syscall.EOPNOTSUPP},
+	{writeback.ErrCopyBytes, syscall.EXDEV}, // then the kernel copies
 	{writeback.ErrClosed, syscall.EIO},
 	{writeback.ErrNoSuchFile, syscall.ENOENT}, // this one and the next three: for recover, never a mount's
 	{writeback.ErrInUse, syscall.EBUSY},
@@ -68,6 +72,7 @@ var errnoTable = []struct {
 
 	{cache.ErrBadListing, syscall.EIO},
 	{cache.ErrBodyLength, syscall.EIO},
+	{cache.ErrLongListing, syscall.EIO},
 	{cache.ErrChecksum, syscall.EIO},
 	{cache.ErrDiskFormat, syscall.EIO},
 	{cache.ErrDiskLocked, syscall.EIO},

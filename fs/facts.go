@@ -14,9 +14,11 @@ import (
 
 // fact is what HEAD told of one key: an object or a directory's marker ("k/").
 type fact struct {
-	found bool
-	ver   writeback.Version
-	attr  writeback.Attr
+	found   bool
+	ver     writeback.Version
+	attr    writeback.Attr
+	settled bool // the version cannot be mistaken for a later one with the same ETag, size and time
+	kept    bool // on disk, too
 }
 
 // facts keeps what the service told of single keys and shares the HEADs that find it out.
@@ -27,31 +29,42 @@ type facts struct {
 	ahead    chan struct{}      // one slot for each HEAD that nobody waits for yet
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex // guards calls; a leaf
-	calls map[string]*headCall
+	mu      sync.Mutex // guards the fields below; only the locks of tables and notes are taken inside
+	calls   map[string]*headCall
+	flying  int // requests in flight, calls or not
+	changes changes
 }
 
 // headCall is a HEAD in flight.
 type headCall struct {
-	done  chan struct{} // closed when fact and err are set
-	asked time.Time
-	get   bool // it is a GET of one version: its error is no answer about the key
-	fact  fact
-	err   error
+	query
+	get  bool          // it is a GET of one version: its error is no answer about the key
+	done chan struct{} // closed when the fields below are set
+	fact fact
+	err  error
+	past bool // the key was changed here since it began
 }
 
 func newFacts(m *Mount) *facts {
 	return &facts{
 		m:        m,
-		heads:    cache.NewTable[fact](maxFacts, m.o.Now),
-		prefixes: cache.NewTable[bool](maxPrefixes, m.o.Now),
+		heads:    cache.NewTable[fact](m.o.maxFacts(), m.o.Now),
+		prefixes: cache.NewTable[bool](m.o.maxSmall(), m.o.Now),
 		ahead:    make(chan struct{}, statFanOut),
 		calls:    make(map[string]*headCall),
 	}
 }
 
-// close waits for the HEADs in flight, which the mount's context must have ended.
-func (fs *facts) close() { fs.wg.Wait() }
+// close waits for the HEADs in flight, which the mount's context must have ended, and has kept on disk what
+// could not be until now.
+func (fs *facts) close() {
+	fs.wg.Wait()
+	fs.heads.All(func(key string, f fact, _ time.Time) {
+		if f.found && f.settled && !f.kept {
+			fs.m.o.Attrs.Made(key, time.Time{}, f.ver, f.attr)
+		}
+	})
+}
 
 // head asks the service for key, sharing a request under way, and waits unless ctx ends first. A 404
 // is an answer, not an error.
@@ -59,7 +72,10 @@ func (fs *facts) head(ctx context.Context, key string) (fact, time.Time, error) 
 	for {
 		c := fs.start(key, nil)
 		f, asked, err := c.answer(ctx)
-		if err == nil || !c.get || ctx.Err() != nil {
+		switch {
+		case err != nil && c.get && ctx.Err() == nil:
+		case err == nil && c.past:
+		default:
 			return f, asked, err
 		}
 	}
@@ -74,7 +90,7 @@ func (fs *facts) headListed(ctx context.Context, key string, e *cache.Entry) (fa
 	fs.mu.Unlock()
 	switch {
 	case c != nil && !c.get:
-		return c.answer(ctx)
+		return fs.head(ctx, key)
 	case ok:
 		return f, f.ver.Confirmed, nil
 	}
@@ -111,14 +127,12 @@ func (fs *facts) start(key string, done func()) *headCall {
 		}
 		return c
 	}
-	c := &headCall{done: make(chan struct{}), asked: fs.m.o.Now()}
+	c := &headCall{done: make(chan struct{}), query: fs.beginLocked()}
 	fs.calls[key] = c
 	fs.wg.Go(func() {
-		c.fact, c.err = fs.ask(key, c.asked)
-		fs.mu.Lock()
-		delete(fs.calls, key)
-		fs.mu.Unlock()
-		close(c.done)
+		defer fs.landed()
+		f, err := fs.ask(key, c.query)
+		fs.finish(key, c, f, err)
 		if done != nil {
 			done()
 		}
@@ -127,7 +141,7 @@ func (fs *facts) start(key string, done func()) *headCall {
 }
 
 // ask sends the HEAD and keeps the answer.
-func (fs *facts) ask(key string, asked time.Time) (fact, error) {
+func (fs *facts) ask(key string, q query) (fact, error) {
 	info, err := fs.m.o.Client.Head(fs.m.ctx, key, nil)
 	if err != nil && !errors.Is(err, cos.ErrNotFound) {
 		return fact{}, err
@@ -135,40 +149,67 @@ func (fs *facts) ask(key string, asked time.Time) (fact, error) {
 	if err != nil {
 		info = nil
 	}
-	return fs.learn(key, info, asked), nil
+	return fs.learn(key, info, q), nil
 }
 
-// learn keeps what the service told of key, nil if it has no such object.
-func (fs *facts) learn(key string, info *cos.ObjectInfo, asked time.Time) fact {
+// learn keeps what the service told of key, nil if it has no such object; unless key was changed here since.
+func (fs *facts) learn(key string, info *cos.ObjectInfo, q query) fact {
 	var f fact
 	if info != nil {
 		f = fact{
 			found: true,
-			ver:   writeback.VersionOf(info, asked),
+			ver:   writeback.VersionOf(info, q.asked),
 			attr:  writeback.DecodeAttr(info, fs.m.o.Defaults),
 		}
+		f.settled = settled(info)
 		if l, ok := fs.m.o.Store.Local(key); ok && l.File != nil {
 			if l.File.Confirm(f.ver, f.attr); l.File.Stat().Handles > 0 {
 				fs.m.grow(l.File, f.ver, f.attr)
 			}
 		}
 	}
-	fs.m.o.Store.Observed(key, asked, f.ver, f.attr)
-	fs.heads.PutAt(key, f, asked)
+	fs.m.o.Store.Observed(key, q.asked, f.ver, f.attr)
+	fs.keep(key, q, func() {
+		f.kept = fs.note(key, info)
+		fs.heads.PutAt(key, f, q.asked)
+	})
 	return f
+}
+
+// note has what the service told of key kept on disk, unless it is there, and reports whether it is.
+func (fs *facts) note(key string, info *cos.ObjectInfo) bool {
+	before, _, ok := fs.heads.Get(key)
+	switch {
+	case info == nil && isDirKey(key):
+		if !ok || before.found {
+			fs.m.o.Attrs.bare(key)
+		}
+		return true
+	case info == nil:
+		if ok && before.found {
+			fs.m.o.Attrs.drop(key)
+		}
+		return false
+	case ok && before.kept && before.found && before.ver.Same(writeback.VersionOf(info, time.Time{})) && before.ver.LastModified.Equal(info.LastModified):
+		return true
+	}
+	return fs.m.o.Attrs.told(key, info)
 }
 
 // fetcher fetches version v of key. What the answer tells besides the bytes is kept as that to a HEAD is,
 // and who asks about the key meanwhile waits for it.
 func (fs *facts) fetcher(key string, v writeback.Version) cache.FetchFunc {
 	return func(ctx context.Context, off, size int64) (io.ReadCloser, error) {
-		c, asked := fs.enter(key), fs.m.o.Now()
+		c, q := fs.enter(key)
+		defer fs.landed()
 		r, err := fs.m.o.Store.Fetch(ctx, key, v, off, size)
 		var f fact
 		if err == nil {
-			f = fs.learn(key, &r.ObjectInfo, asked)
+			f = fs.learn(key, &r.ObjectInfo, q)
 		}
-		fs.leave(key, c, f, err)
+		if c != nil {
+			fs.finish(key, c, f, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -176,25 +217,23 @@ func (fs *facts) fetcher(key string, v writeback.Version) cache.FetchFunc {
 	}
 }
 
-// enter makes a GET of key the call that others share. It returns nil if there is one.
-func (fs *facts) enter(key string) *headCall {
+// enter begins a GET of key and makes it the call that others share. There is no call if there is one already.
+func (fs *facts) enter(key string) (*headCall, query) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	q := fs.beginLocked()
 	if fs.calls[key] != nil {
-		return nil
+		return nil, q
 	}
-	c := &headCall{done: make(chan struct{}), asked: fs.m.o.Now(), get: true}
+	c := &headCall{done: make(chan struct{}), query: q, get: true}
 	fs.calls[key] = c
-	return c
+	return c, q
 }
 
-// leave ends a call that enter returned.
-func (fs *facts) leave(key string, c *headCall, f fact, err error) {
-	if c == nil {
-		return
-	}
-	c.fact, c.err = f, err
+// finish ends a call with its answer.
+func (fs *facts) finish(key string, c *headCall, f fact, err error) {
 	fs.mu.Lock()
+	c.fact, c.err, c.past = f, err, fs.changes.since(key, c.mark)
 	delete(fs.calls, key)
 	fs.mu.Unlock()
 	close(c.done)
@@ -209,13 +248,26 @@ func (fs *facts) known(key string, since, now time.Time) (fact, time.Time, bool)
 	return f, at, true
 }
 
-// of returns the fact about the very version that a listing shows, however old it is.
+// of returns the fact in memory about the very version that a listing shows, however old it is. If the
+// version was so new that the next may look the same, the TTL is its age.
 func (fs *facts) of(key string, e *cache.Entry) (fact, bool) {
-	f, _, ok := fs.heads.Get(key)
-	if !ok || !f.found || f.ver.ETag != e.ETag || f.ver.Size != e.Size || !f.ver.LastModified.Equal(e.LastModified) {
+	f, at, ok := fs.heads.Get(key)
+	if !ok || !f.found || f.ver.ETag != e.ETag || f.ver.Size != e.Size || f.ver.LastModified.Unix() != e.LastModified.Unix() {
 		return fact{}, false
 	}
-	return f, true
+	return f, f.settled || young(fs.m.o.Now(), at, fs.m.o.MetaTTL)
+}
+
+// recall is of that looks on disk, too. It blocks while the disk reads.
+func (fs *facts) recall(key string, e *cache.Entry) (fact, bool) {
+	if f, ok := fs.of(key, e); ok {
+		return f, true
+	}
+	f, ok := fs.m.o.Attrs.of(key, e, fs.m.o.Defaults)
+	if ok {
+		fs.heads.PutAt(key, f, time.Time{}) // it says nothing of what is there now: the listing does
+	}
+	return f, ok
 }
 
 // belief is what single answers of the service say of key (of a directory if it ends in "/"), and
@@ -243,6 +295,8 @@ func (fs *facts) belief(key string, since, now time.Time, absentAge time.Duratio
 
 // drop forgets what was known of key, because it was changed here.
 func (fs *facts) drop(key string) {
+	fs.changed(key, false)
+	fs.m.o.Attrs.drop(key)
 	fs.heads.Drop(key)
 	if isDirKey(key) {
 		fs.prefixes.Drop(key)
@@ -251,21 +305,30 @@ func (fs *facts) drop(key string) {
 
 // dropTree forgets everything below prefix.
 func (fs *facts) dropTree(prefix string) {
+	fs.changed(prefix, true)
 	fs.heads.DropPrefix(prefix)
 	fs.prefixes.DropPrefix(prefix)
 }
 
 // needsHead reports whether the attributes of a listed name are unknown.
 func (m *Mount) needsHead(key string, e *cache.Entry) bool {
+	if m.plainly() {
+		return false
+	}
 	if _, ok := m.o.Store.Local(key); ok {
 		return false
 	}
 	if !e.Dir {
-		_, ok := m.facts.of(key, e)
+		_, ok := m.facts.recall(key, e)
 		return !ok
 	}
-	if l, _, ok := m.dirs.Peek(key); ok && !l.HasMarker {
-		return false
+	if l, _, ok := m.dirs.Peek(key); ok {
+		if !l.HasMarker {
+			return false
+		}
+		if _, ok := m.facts.recall(key, &l.Marker); ok {
+			return false
+		}
 	}
 	_, _, ok := m.facts.known(key, time.Time{}, m.o.Now())
 	return !ok

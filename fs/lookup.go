@@ -3,8 +3,6 @@ package fs
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"strings"
 	"syscall"
 	"time"
 
@@ -48,12 +46,17 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 	if err != nil {
 		return nil, err
 	}
+	n.m.plain(&o)
 	child := n.m.tree.enter(ctx, n, name, comp, o.attr.Mode)
 	if err := child.awaitPages(ctx, online); err != nil {
 		return nil, err
 	}
 	child.overlay(&o)
+	if o.old { // else it may only not have been looked for
+		child.setOldMarker(true)
+	}
 	child.remember(o)
+	n.m.announce(child)
 	n.m.fillEntry(out, &o)
 	return child, nil
 }
@@ -70,14 +73,17 @@ func (m *Mount) search(ctx context.Context, dir *node, comp component, online bo
 	if checkKey(key) != 0 {
 		return object{}, syscall.ENAMETOOLONG
 	}
-	now, listing := m.o.Now(), m.peek(dirKey)
+	now, listing := m.o.Now(), m.look(dirKey, key)
 	for try := 0; ; try++ {
 		q := m.question(dirKey, comp.seg, listing, now)
 		o, err := m.answer(ctx, dir, q, comp.hidden, online)
+		if err == nil {
+			o, err = m.resolveOld(ctx, dir, q, o, comp.hidden, online)
+		}
 		if !errors.Is(err, errUnknown) || !online || try == 2 {
 			return o, err
 		}
-		if listing, err = m.inquire(ctx, q, comp.hidden); err != nil {
+		if listing, err = m.inquire(ctx, dir, q, comp.hidden); err != nil {
 			return object{}, err
 		}
 	}
@@ -88,6 +94,7 @@ type question struct {
 	dirKey, key string
 	now         time.Time      // when it was put: ages count up to then, and answers since then are fresh
 	listing     *cache.Listing // of dirKey; nil if none is fresh enough
+	proof       bool           // it proves that other names are absent
 	file, sub   *cache.Entry   // as listed, unless we changed the name after the listing
 	local       writeback.Local
 	hasLocal    bool
@@ -103,6 +110,7 @@ func (m *Mount) question(dirKey, seg string, l *cache.Listing, now time.Time) qu
 	if l == nil {
 		return q
 	}
+	q.proof = m.proves(l) || !l.Started.Before(now)
 	q.file, q.sub = q.listing.Find(seg)
 	if q.hasLocal && q.listing.Started.Before(q.local.At) {
 		q.file = nil
@@ -169,9 +177,11 @@ func (m *Mount) serviceBelief(q *question, key string, e *cache.Entry, since tim
 		return b
 	}
 	switch {
+	case e != nil && isDirKey(key) && m.o.Store.RemovedBelow(key, l.Started):
+		return b // it may be shown for what was deleted: ask about it
 	case e != nil:
 		return present
-	case young(q.now, l.Started, absentAge):
+	case young(q.now, l.Started, absentAge) && (q.proof || q.file != nil || q.sub != nil):
 		return absent
 	}
 	return unknown
@@ -210,14 +220,17 @@ func (m *Mount) hasLocalChildren(prefix string) bool {
 	return false
 }
 
-// inquire asks the service about q, and returns the listing to answer it by, if any. If the directory
-// is known to be small, listing it anew is one request that answers for all its other names, too; else
-// HEAD and LIST go out at once.
-func (m *Mount) inquire(ctx context.Context, q question, hidden bool) (*cache.Listing, error) {
-	lagging := q.hasLocal && q.local.Deleted || q.hasLocalDir && q.localDir.Deleted
-	listed := q.listing != nil && young(q.now, q.listing.Started, m.o.NegativeTTL)
-	if size, _, ok := m.sizes.Get(q.dirKey); ok && size < cos.MaxListKeys && !lagging && !hidden && !listed {
-		return m.list(ctx, q.dirKey)
+// inquire asks the service about q, and returns the listing to answer it by, if any. Where a listing of the
+// directory is worth it, that answers for all its other names, too; else HEAD and LIST go out at once.
+func (m *Mount) inquire(ctx context.Context, dir *node, q question, hidden bool) (*cache.Listing, error) {
+	if pages := m.worthListing(dir, &q); pages > 0 && !hidden {
+		l, err := m.listEarly(ctx, q.dirKey, pages)
+		if _, _, known := m.counts.Get(q.dirKey); known && err == nil {
+			m.prove(l) // somebody has listed it before
+		}
+		if !errors.Is(err, errTooLong) {
+			return l, err
+		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -231,17 +244,22 @@ func (m *Mount) inquire(ctx context.Context, q question, hidden bool) (*cache.Li
 // probe asks whether anything exists below prefix, and keeps the answer. A marker is asked for its
 // attributes at once.
 func (m *Mount) probe(ctx context.Context, prefix string, now time.Time) error {
-	asked := m.o.Now()
+	q := m.facts.begin()
+	defer m.facts.landed()
 	below, marker, err := m.firstBelow(ctx, prefix, 1)
 	if err != nil {
 		return err
 	}
 	if !below && !marker {
-		m.o.Store.Observed(prefix, asked, writeback.Version{}, writeback.Attr{})
+		m.o.Store.Observed(prefix, q.asked, writeback.Version{}, writeback.Attr{})
 	}
-	m.facts.prefixes.PutAt(prefix, below || marker, asked)
+	m.facts.keep(prefix, q, func() {
+		m.facts.prefixes.PutAt(prefix, below || marker, q.asked)
+		if !marker {
+			m.facts.heads.PutAt(prefix, fact{}, q.asked) // it would have been the first
+		}
+	})
 	if !marker {
-		m.facts.heads.PutAt(prefix, fact{}, asked) // it would have been the first
 		return nil
 	}
 	if _, _, ok := m.facts.known(prefix, time.Time{}, now); ok {
@@ -301,15 +319,18 @@ func (m *Mount) fileObject(ctx context.Context, dir *node, q question, online bo
 	if m.localBelief(q.local, q.hasLocal, q.now) == present {
 		return m.localObject(ctx, q.local, online)
 	}
+	if q.file != nil && dir != nil && online && !m.plainly() {
+		m.walked(dir, q, false) // also if it is known: who walks on comes to what is not
+	}
 	if f, at, ok := m.facts.known(q.key, q.local.At, q.now); ok && f.found &&
 		(q.listing == nil || at.After(q.listing.Started)) {
 		return m.factObject(q.key, f, at), nil
 	}
+	if q.file != nil && m.plainly() {
+		return m.listedObject(&q), nil
+	}
 	if q.file != nil {
-		if dir != nil && online {
-			m.walked(dir, q, false)
-		}
-		if f, ok := m.facts.of(q.key, q.file); ok {
+		if f, ok := m.facts.recall(q.key, q.file); ok {
 			if m.o.Consistency == Relaxed {
 				f.ver.Confirmed = q.listing.Started // as far as listings do not lag
 			}
@@ -377,7 +398,11 @@ func (m *Mount) openObject(ctx context.Context, f *writeback.File, online bool) 
 // undated asks for what an object in COS does not tell here: attributes never seen, or the mtime of a
 // version that the service alone dated. The answer is found only if it is about that very version.
 func (m *Mount) undated(ctx context.Context, o *object, online bool) (fact, error) {
-	if isDirKey(o.key) || o.ver.Absent() || o.attr.Known && !o.mtime().IsZero() {
+	dated := !o.mtime().IsZero()
+	if m.plainly() {
+		dated = o.pending || !o.ver.LastModified.IsZero() // by the service: a time of ours will not be shown
+	}
+	if isDirKey(o.key) || o.ver.Absent() || o.attr.Known && dated {
 		return fact{}, nil
 	}
 	k, at, ok := m.facts.known(o.key, time.Time{}, m.o.Now())
@@ -402,6 +427,9 @@ func (m *Mount) dirObject(ctx context.Context, parent *node, q question, online 
 	if q.sub != nil && online {
 		m.walked(parent, q, true)
 	}
+	if m.plainly() {
+		return m.bareDirectory(q.key+"/", q.now), nil
+	}
 	return m.directory(ctx, q.key+"/", q.now, online)
 }
 
@@ -411,14 +439,25 @@ func (m *Mount) directory(ctx context.Context, key string, now time.Time, online
 	if m.localBelief(l, ok, now) == present {
 		return m.localObject(ctx, l, online)
 	}
-	if listing, at, ok := m.dirs.Peek(key); ok && !listing.HasMarker && at.After(l.At) {
-		return m.bareDirectory(key, at), nil
+	if listing, at, ok := m.dirs.Peek(key); ok && at.After(l.At) {
+		if !listing.HasMarker {
+			return m.bareDirectory(key, at), nil
+		}
+		if f, ok := m.facts.recall(key, &listing.Marker); ok {
+			return m.factObject(key, f, at), nil
+		}
 	}
 	f, at, ok := m.facts.known(key, l.At, now)
-	if !ok {
-		if !online {
-			return object{}, errUnknown
+	if !ok && !online {
+		return object{}, errUnknown
+	}
+	if !ok && m.o.Attrs.has(key) {
+		var err error
+		if f, at, ok, err = m.firstPage(ctx, key); err != nil {
+			return object{}, err
 		}
+	}
+	if !ok {
 		var err error
 		if f, at, err = m.facts.head(ctx, key); err != nil {
 			return object{}, err
@@ -440,100 +479,4 @@ func (m *Mount) walked(dir *node, q question, sub bool) {
 	if i, ok := indexOf(q.listing, q.key[len(q.dirKey):], sub); ok {
 		m.statAhead(dir, q.dirKey, q.listing, i)
 	}
-}
-
-// peek returns the listing of prefix if one within the TTL is known. A directory that was made here
-// is known to have been empty.
-func (m *Mount) peek(prefix string) *cache.Listing {
-	if l, _, ok := m.dirs.Peek(prefix); ok {
-		return l
-	}
-	l, at, ok := m.born.Get(prefix)
-	if !ok || !young(m.o.Now(), at, m.o.MetaTTL) {
-		return nil
-	}
-	return l
-}
-
-// list returns a listing of prefix that is young enough to prove absence, asking for one if need be.
-func (m *Mount) list(ctx context.Context, prefix string) (*cache.Listing, error) {
-	l, err := m.dirs.Get(ctx, prefix, m.o.NegativeTTL)
-	if err != nil {
-		return nil, err
-	}
-	m.listed(prefix, l)
-	return l, nil
-}
-
-// listed draws conclusions from a listing of prefix.
-func (m *Mount) listed(prefix string, l *cache.Listing) {
-	m.born.Drop(prefix)
-	m.sizes.Put(prefix, len(l.Entries)+l.Hidden)
-	m.learn(l)
-	m.o.Store.Settle(prefix, l.Started, func(base string) (writeback.Version, bool) {
-		file, dir := l.Find(strings.TrimSuffix(base, "/"))
-		if isDirKey(base) {
-			return writeback.Version{}, dir != nil
-		}
-		if file == nil {
-			return writeback.Version{}, false
-		}
-		return writeback.Version{ETag: file.ETag, Size: file.Size, LastModified: file.LastModified}, true
-	})
-	if l.Hidden > 0 {
-		m.noteHidden(prefix, l)
-	}
-}
-
-// clockSlack is how far the service's clock and ours may be apart.
-const clockSlack = 5 * time.Second
-
-// learn keeps what the Store knows of objects that this mount made and l shows in that very version.
-// The Store forgets them now, and a HEAD would tell nothing new: the listing dates the version.
-func (m *Mount) learn(l *cache.Listing) {
-	for _, local := range m.o.Store.LocalChildren(l.Prefix) {
-		if local.Deleted || local.File != nil || !local.Attr.Known || !local.At.Before(l.Started) {
-			continue
-		}
-		e, _ := l.Find(strings.TrimPrefix(local.Key, l.Prefix))
-		if e == nil || e.ETag != local.Version.ETag || e.Size != local.Version.Size ||
-			e.LastModified.After(local.At.Add(clockSlack)) {
-			continue
-		}
-		v := local.Version
-		v.LastModified = e.LastModified
-		m.facts.heads.PutAt(local.Key, fact{found: true, ver: v, attr: local.Attr}, l.Started)
-	}
-}
-
-// noteHidden counts names that no path can have, and logs the first directory that has some.
-func (m *Mount) noteHidden(prefix string, l *cache.Listing) {
-	m.hiddenOnce.Do(func() {
-		m.log.LogAttrs(m.ctx, slog.LevelWarn, "keys that no path can name are hidden",
-			slog.String("key", prefix), slog.Int("len", l.Hidden))
-	})
-}
-
-// fetchPage is the cache's way to the service.
-func (m *Mount) fetchPage(ctx context.Context, prefix, marker string) (*cache.Page, error) {
-	own, hasOwn := m.o.Store.Local(prefix)
-	p, err := m.o.Client.List(ctx, &cos.ListOptions{Prefix: prefix, Delimiter: "/", Marker: marker})
-	if err != nil {
-		return nil, err
-	}
-	page := &cache.Page{Prefixes: p.CommonPrefixes, Entries: make([]cache.RawEntry, 0, len(p.Entries)+1)}
-	if hasOwn && !own.Deleted && marker == "" && (len(p.Entries) == 0 || p.Entries[0].Key != prefix) {
-		// Our marker is on its way: long after it has arrived, this listing would say that there is none.
-		page.Entries = append(page.Entries, cache.RawEntry{Key: prefix, ETag: own.Version.ETag, LastModified: own.At})
-	}
-	for i := range p.Entries {
-		e := &p.Entries[i]
-		page.Entries = append(page.Entries, cache.RawEntry{
-			Key: e.Key, Size: e.Size, ETag: e.ETag, LastModified: e.LastModified, StorageClass: e.StorageClass,
-		})
-	}
-	if p.Truncated {
-		page.Next = p.NextMarker
-	}
-	return page, nil
 }

@@ -31,7 +31,8 @@ type Mount struct {
 	dirs   *cache.Dirs
 	born   *cache.Table[*cache.Listing] // empty listings of directories that were made here
 
-	sizes *cache.Table[int] // names in directories, when they were last listed or made
+	windows *windows
+	counts  *cache.Table[count] // by directory: of the last listing that proves absence
 
 	hiddenOnce sync.Once
 	scouts     chan struct{}  // one slot for each directory that is listed ahead
@@ -49,7 +50,11 @@ func New(ctx context.Context, mountpoint string, o Options) (*Mount, error) {
 	}
 	m := newMount(ctx, o)
 	m.dir = mountpoint
-	if m.server, err = gofs.Mount(mountpoint, m.root, m.fuseOptions()); err != nil {
+	fo, err := m.fuseOptions()
+	if err == nil {
+		m.server, err = gofs.Mount(mountpoint, m.root, fo)
+	}
+	if err != nil {
 		m.shutdown()
 		return nil, fmt.Errorf("mount %s: %w", mountpoint, err)
 	}
@@ -64,10 +69,12 @@ func newMount(ctx context.Context, o Options) *Mount {
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	m.root = &node{m: m}
 	m.facts = newFacts(m)
-	m.born = cache.NewTable[*cache.Listing](maxPrefixes, o.Now)
-	m.sizes = cache.NewTable[int](maxPrefixes, o.Now)
+	m.born = cache.NewTable[*cache.Listing](o.maxSmall(), o.Now)
+	m.counts = cache.NewTable[count](o.maxSmall(), o.Now)
+	m.windows = newWindows(m)
 	m.dirs = cache.NewDirs(m.ctx, cache.DirsOptions{
-		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), Now: o.Now, // 0 would be a default
+		TTL: cmp.Or(o.MetaTTL, -1), NegativeTTL: cmp.Or(o.NegativeTTL, -1), // 0 would be a default
+		MaxEntries: o.maxEntries(), Now: o.Now,
 	}, m.fetchPage)
 	return m
 }
@@ -109,7 +116,11 @@ func (m *Mount) Detach() error {
 }
 
 // fuseOptions are those of the kernel and of go-fuse.
-func (m *Mount) fuseOptions() *gofs.Options {
+func (m *Mount) fuseOptions() (*gofs.Options, error) {
+	flags, err := flagBits(m.o.MountFlags)
+	if err != nil {
+		return nil, err
+	}
 	o := &gofs.Options{
 		NullPermissions:   true, // mode 0000 is what it says
 		FirstAutomaticIno: 2,    // after the root; the default begins where signed numbers end, which some programs take for an error
@@ -135,9 +146,14 @@ func (m *Mount) fuseOptions() *gofs.Options {
 	}
 	if m.o.ReadOnly {
 		o.Options = append(o.Options, "ro")
-		o.DirectMountFlags = syscall.MS_RDONLY | syscall.MS_NOSUID | syscall.MS_NODEV
+		flags |= syscall.MS_RDONLY
 	}
-	return o
+	if m.o.Fusermount {
+		o.Options = append(o.Options, flagWords(flags)...)
+	} else {
+		o.DirectMountFlags = flags | syscall.MS_SILENT // not 0, which go-fuse takes for its default
+	}
+	return o, nil
 }
 
 // panicked turns a broken invariant into an error of one request.

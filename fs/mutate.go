@@ -61,8 +61,10 @@ func (m *Mount) created(key string, proven time.Time) {
 		return
 	}
 	m.dirs.DropTree(key)
-	m.sizes.Put(key, 0)
-	m.born.PutAt(key, &cache.Listing{Prefix: key, Started: proven}, proven)
+	m.windows.drop(key)
+	l := &cache.Listing{Prefix: key, Started: proven}
+	m.prove(l)
+	m.born.PutAt(key, l, proven)
 }
 
 // Mkdir makes a directory. Its marker is sent a moment later, with the attributes that are usually
@@ -85,6 +87,9 @@ func (n *node) Mknod(ctx context.Context, name string, mode, dev uint32, out *fu
 	if mode&typeMask == 0 {
 		mode |= syscall.S_IFREG
 	}
+	if mode&typeMask != syscall.S_IFREG && n.m.plainly() {
+		return nil, syscall.EPERM // it would be shown as a file
+	}
 	child, f, err := n.make(ctx, name, mode, dev, writeback.CreateMode{Excl: true}, out)
 	if err != nil {
 		return nil, n.m.fail("mknod", n.label()+name, err)
@@ -102,6 +107,9 @@ func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.Entry
 	defer done()
 	if target == "" {
 		return nil, syscall.ENOENT
+	}
+	if n.m.plainly() {
+		return nil, syscall.EPERM // it would be shown as a file
 	}
 	if len(target) > maxTargetBytes {
 		return nil, syscall.ENAMETOOLONG
@@ -206,9 +214,12 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 	ctx, done := patient(ctx)
 	defer done()
-	err := n.remove(ctx, name, func(_ *node, key string) error {
+	err := n.remove(ctx, name, func(child *node, key string) error {
 		marker, err := n.m.emptyDir(ctx, key)
 		if err != nil {
+			return err
+		}
+		if err := n.m.dropOldMarker(ctx, child, key); err != nil {
 			return err
 		}
 		if l, ok := n.m.o.Store.Local(key); marker || ok && !l.Deleted {
@@ -307,9 +318,10 @@ func (m *Mount) emptyDir(ctx context.Context, key string) (marker bool, err erro
 
 // forgetTree forgets what was cached of the directory key and everything below it.
 func (m *Mount) forgetTree(key string) {
+	m.windows.drop(key)
 	m.dirs.DropTree(key)
 	m.born.DropPrefix(key)
-	m.sizes.DropPrefix(key)
+	m.counts.DropPrefix(key)
 	m.facts.dropTree(key)
 }
 

@@ -38,14 +38,14 @@ func (c component) name() (name string, ok bool) {
 }
 
 // parseName is the inverse of component.name. It refuses names that no key can carry: the service
-// keeps keys as UTF-8.
+// keeps keys as UTF-8, without four of the control characters.
 func parseName(name string) (component, syscall.Errno) {
 	switch {
 	case len(name) > maxNameBytes:
 		return component{}, syscall.ENAMETOOLONG
 	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
 		return component{}, syscall.EINVAL
-	case !utf8.ValidString(name):
+	case !utf8.ValidString(name), strings.ContainsAny(name, cos.RefusedInKeys):
 		return component{}, syscall.EILSEQ
 	}
 	base, n := cutSuffixes(name)
@@ -54,6 +54,42 @@ func parseName(name string) (component, syscall.Errno) {
 		return component{}, syscall.EINVAL
 	}
 	return c, 0
+}
+
+// KeyOf returns the key that path, names below the mountpoint with slashes between them, has as an object in
+// a mount of prefix; "" stands for all that is mounted. alone says that the path means that object only, and
+// not the directory of the same name with what is below it. The error is the errno that a name which no key
+// can carry has from the mount.
+func KeyOf(prefix, path string) (key string, alone bool, err error) {
+	if path == "" {
+		return prefix, false, nil
+	}
+	var segs []string
+	for name := range strings.SplitSeq(path, "/") {
+		c, errno := parseName(name)
+		if errno != 0 {
+			return "", false, errno
+		}
+		if alone {
+			return "", false, syscall.ENOTDIR // what a directory hides is none
+		}
+		segs, alone = append(segs, c.seg), c.hidden
+	}
+	key = prefix + strings.Join(segs, "/")
+	if errno := checkKey(key); errno != 0 {
+		return "", false, errno
+	}
+	return key, alone, nil
+}
+
+// PathOf is the inverse of KeyOf, but that it takes no object for one in the shadow of a directory. The path
+// of a directory ends in "/", as its key does.
+func PathOf(prefix, key string) string {
+	segs := strings.Split(strings.TrimPrefix(key, prefix), "/")
+	for i, seg := range segs {
+		segs[i], _ = component{seg: seg}.name()
+	}
+	return strings.Join(segs, "/")
 }
 
 // cutSuffixes takes every alias suffix off the end of s.

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +45,7 @@ func TestNamesNoKeyCarries(t *testing.T) {
 		"a/b":                               syscall.EINVAL,
 		"\x00":                              syscall.EINVAL,
 		"\xff":                              syscall.EILSEQ,
+		"escape \x1b[0m":                    syscall.EILSEQ,
 		"..~object":                         syscall.EINVAL, // would be "." beside a directory
 		"...~object":                        syscall.EINVAL,
 		strings.Repeat("x", maxNameBytes+1): syscall.ENAMETOOLONG,
@@ -78,6 +80,44 @@ func FuzzNames(f *testing.F) {
 			t.Errorf("%+v is called %q, which means %+v (%v)", c, name, back, errno)
 		}
 	})
+}
+
+// TestKeyOf goes from paths to keys, and back where the path is the key's own.
+func TestKeyOf(t *testing.T) {
+	tests := []struct {
+		path, key string
+		alone     bool
+		err       error
+		back      string // "" = path
+	}{
+		{path: "", key: "p/"},
+		{path: "a", key: "p/a"},
+		{path: "d/a", key: "p/d/a"},
+		{path: "d/a.~object", key: "p/d/a", alone: true, back: "d/a"},
+		{path: "d/a.~object.~object", key: "p/d/a.~object"},
+		{path: "d.~object.~object/a", key: "p/d.~object/a"},
+		{path: "d/a.~object.~object.~object", key: "p/d/a.~object", alone: true, back: "d/a.~object.~object"},
+		{path: "d.~object/a", err: syscall.ENOTDIR},
+		{path: "a//b", err: syscall.EINVAL},
+		{path: "\xff", err: syscall.EILSEQ},
+		{path: strings.Repeat("long/", 200), err: syscall.EINVAL},
+	}
+	for _, tt := range tests {
+		key, alone, err := KeyOf("p/", tt.path)
+		if key != tt.key || alone != tt.alone || !errors.Is(err, tt.err) {
+			t.Errorf("%q is %q (alone: %t), %v, want %q (%t), %v", tt.path, key, alone, err, tt.key, tt.alone, tt.err)
+		}
+		if tt.err != nil {
+			continue
+		}
+		want := tt.path
+		if tt.back != "" {
+			want = tt.back
+		}
+		if got := PathOf("p/", key); got != want {
+			t.Errorf("%q is shown as %q, want %q", key, got, want)
+		}
+	}
 }
 
 func TestSplitKey(t *testing.T) {

@@ -28,6 +28,9 @@ type node struct {
 	scan   scan              // of a directory: how its names are being asked for
 	reads  scan              // of a directory: how its files are being read
 	lists  scan              // of a directory: how its directories are being listed
+	old    bool              // of a directory: an old marker stands for it
+	tour   tour              // of a directory: how the files of its directories are being read
+	strays int               // of a directory: names asked for one by one since it was made known
 	target string            // of a symbolic link: as last read or made
 
 	growths int           // times the file got longer elsewhere, and the kernel has not dropped its pages yet

@@ -10,15 +10,18 @@ import (
 
 // object is what a name turned out to be.
 type object struct {
-	key   string // ends in "/" for a directory
-	ver   writeback.Version
-	attr  writeback.Attr
-	ctime time.Time // zero: as mtime
-	size  int64
-	bare  bool      // a directory with no marker: the prefix alone
-	gone  bool      // unlinked
-	asked time.Time // the service or a change of ours vouches for it as of then
-	fluid bool      // being changed here: attributes may not be cached
+	key     string // ends in "/" for a directory
+	ver     writeback.Version
+	attr    writeback.Attr
+	ctime   time.Time // zero: as mtime
+	size    int64
+	bare    bool      // a directory with no marker: the prefix alone, or an old marker
+	old     bool      // a directory that an old marker stands for
+	gone    bool      // unlinked
+	asked   time.Time // the service or a change of ours vouches for it as of then
+	pending bool      // something of it is not in the bucket yet
+	fluid   bool      // being changed here: attributes may not be cached
+	dirty   bool      // the bytes are not those of ver any more
 }
 
 const (
@@ -97,9 +100,15 @@ func (m *Mount) timeouts(o *object) (entry, attr time.Duration) {
 	return entry, entry
 }
 
+// fillShown writes stat(2)'s view of o as the mount shows it.
+func (m *Mount) fillShown(out *fuse.Attr, o *object) {
+	o.fill(out)
+	m.o.Shown.apply(out, o.key == m.o.Prefix || o.key == "/")
+}
+
 // fillEntry writes the answer to a lookup.
 func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	entry, attr := m.timeouts(o)
 	out.SetEntryTimeout(entry)
 	out.SetAttrTimeout(attr)
@@ -107,7 +116,7 @@ func (m *Mount) fillEntry(out *fuse.EntryOut, o *object) {
 
 // fillAttr writes the answer to a getattr or setattr.
 func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
-	o.fill(&out.Attr)
+	m.fillShown(&out.Attr, o)
 	_, attr := m.timeouts(o)
 	out.SetTimeout(attr)
 }
@@ -116,6 +125,6 @@ func (m *Mount) fillAttr(out *fuse.AttrOut, o *object) {
 func fileObject(s writeback.Stat, now time.Time) object {
 	return object{
 		key: s.Key, ver: s.Base, attr: s.Attr, ctime: s.Ctime, size: s.Size,
-		gone: s.Unlinked, asked: now, fluid: s.DirtyData || !s.MtimeKnown,
+		gone: s.Unlinked, asked: now, pending: s.Dirty, fluid: s.DirtyData || !s.MtimeKnown, dirty: s.DirtyData,
 	}
 }

@@ -68,10 +68,12 @@ func (m *Mount) revalidate(ctx context.Context, f *writeback.File) error {
 	if st.Base.Absent() || st.DirtyData || young(m.o.Now(), st.Base.Confirmed, m.trusted()) {
 		return nil
 	}
-	now, _, err := m.facts.head(ctx, st.Key)
+	now, asked, err := m.facts.head(ctx, st.Key)
 	switch {
 	case err != nil:
 		return err
+	case asked.Before(f.Stat().Base.Confirmed):
+		return nil // the answer is older than a commit of ours
 	case !now.found:
 		return syscall.ESTALE
 	case now.ver.Same(st.Base):
@@ -107,7 +109,24 @@ func (n *node) create(ctx context.Context, name string, flags, mode uint32, out 
 		return nil, nil, err
 	}
 	defer f.Release()
+	if err := f.Claim(); err != nil {
+		key := f.Stat().Key
+		n.m.abandon(child, f)
+		n.m.winner(ctx, key, err)
+		return nil, nil, err
+	}
 	return child, child.newHandle(f, flags), nil
+}
+
+// winner looks at what somebody else created first, so that the loser sees it at once: a listing from before
+// would hide it for a while.
+func (m *Mount) winner(ctx context.Context, key string, err error) {
+	if !errors.Is(err, writeback.ErrExists) {
+		return
+	}
+	if _, _, err := m.facts.head(ctx, key); err != nil {
+		m.fail("lookup", key, err)
+	}
 }
 
 // createExisting opens what somebody made since the kernel looked.

@@ -2,29 +2,16 @@ package fs
 
 import (
 	"context"
-	"strings"
+	"errors"
 	"syscall"
+
+	"cosfuse/cache"
 )
 
-// keyOf returns the key that path, names below the mountpoint with slashes between them, has as an object.
-// "" stands for all that is mounted.
+// keyOf is KeyOf for the mount.
 func (m *Mount) keyOf(path string) (string, error) {
-	if path == "" {
-		return m.o.Prefix, nil
-	}
-	var segs []string
-	for name := range strings.SplitSeq(path, "/") {
-		c, errno := parseName(name)
-		if errno != 0 {
-			return "", errno
-		}
-		segs = append(segs, c.seg)
-	}
-	key := m.o.Prefix + strings.Join(segs, "/")
-	if errno := checkKey(key); errno != 0 {
-		return "", errno
-	}
-	return key, nil
+	key, _, err := KeyOf(m.o.Prefix, path)
+	return key, err
 }
 
 // dirKeyOf is key as that of a directory.
@@ -45,13 +32,18 @@ func (m *Mount) Refresh(ctx context.Context, path string) error {
 	}
 	dirKey := m.dirKeyOf(key)
 	m.facts.dropTree(dirKey)
+	if n := m.tree.find(m.root, key); n == nil || n.IsDir() {
+		m.o.Attrs.clear() // what of it is below a directory cannot be told there
+	}
 	m.dirs.DropTree(dirKey)
+	m.windows.drop(dirKey)
 	m.born.DropPrefix(dirKey)
 	if key != m.o.Prefix {
 		parent, _ := splitKey(key)
 		m.facts.drop(key)
 		m.facts.drop(dirKey)
 		m.dirs.Drop(parent)
+		m.windows.drop(parent)
 		m.born.Drop(parent)
 	}
 	for _, k := range []string{key, dirKey} {
@@ -60,6 +52,9 @@ func (m *Mount) Refresh(ctx context.Context, path string) error {
 		}
 	}
 	l, err := m.list(ctx, dirKey)
+	if errors.Is(err, cache.ErrLongListing) {
+		return nil
+	}
 	if err != nil || key == m.o.Prefix || !l.Empty() {
 		return err
 	}

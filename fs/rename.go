@@ -54,6 +54,9 @@ func (n *node) rename(ctx context.Context, name string, to *node, newName string
 	if mv.target == mv.n {
 		return nil
 	}
+	if err := n.m.renewMarker(ctx, mv.n); err != nil {
+		return err
+	}
 	release, err := n.m.tree.claim(ctx, mv.n, mv.target)
 	if err != nil {
 		return err
@@ -133,6 +136,9 @@ func (m *Mount) renameFile(ctx context.Context, mv *move, src, dst string) error
 func (m *Mount) renameDir(ctx context.Context, mv *move, src, dst string) error {
 	if mv.target != nil {
 		if _, err := m.emptyDir(ctx, dst); err != nil {
+			return err
+		}
+		if err := m.dropOldMarker(ctx, mv.target, dst); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"io"
 	"sync/atomic"
 	"syscall"
 
@@ -69,22 +70,49 @@ func (m *Mount) findWarm(ctx context.Context, key string, w *Warmth, files chan<
 	for len(dirs) > 0 {
 		dirKey := dirs[len(dirs)-1]
 		dirs = dirs[:len(dirs)-1]
-		l, err := m.list(ctx, dirKey)
+		empty, err := m.eachEntry(ctx, dirKey, func(e *cache.Entry) error {
+			if e.Dir {
+				dirs = append(dirs, dirKey+e.Name+"/")
+				return nil
+			}
+			return sendWarm(ctx, warmFile{dirKey + e.Name, *e}, w, files)
+		})
 		if err != nil {
 			return err
 		}
-		if dirKey != m.o.Prefix && dirKey == key+"/" && l.Empty() {
+		if dirKey != m.o.Prefix && dirKey == key+"/" && empty {
 			return m.findOne(ctx, key, w, files)
-		}
-		for _, e := range l.Entries {
-			if e.Dir {
-				dirs = append(dirs, dirKey+e.Name+"/")
-			} else if err := sendWarm(ctx, warmFile{dirKey + e.Name, e}, w, files); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+// eachEntry calls fn with every entry of directory key, in the order of its pages, until that fails. It reports
+// whether the bucket has nothing at all below key that a path can name.
+func (m *Mount) eachEntry(ctx context.Context, key string, fn func(*cache.Entry) error) (empty bool, err error) {
+	s, err := m.dirs.Stream(ctx, key, m.o.NegativeTTL)
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	s.Ahead(pagesAhead)
+	empty = true
+	for {
+		part, err := s.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			_, marked := s.Marker()
+			return empty && !marked, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		for i := range part {
+			empty = false
+			if err := fn(&part[i]); err != nil {
+				return false, err
+			}
+		}
+	}
 }
 
 // findOne sends the file key.

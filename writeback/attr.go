@@ -15,6 +15,7 @@ type Version struct {
 	CRC64        uint64    // valid if HasCRC64
 	HasCRC64     bool
 	Appendable   bool
+	VersionID    string    // "" unless the bucket keeps versions and told it
 	Confirmed    time.Time // local time at which the service last said that this version is current
 }
 
@@ -27,7 +28,7 @@ func (v Version) Same(w Version) bool { return v.ETag == w.ETag && v.Size == w.S
 // VersionOf is the version that a HEAD or GET answer describes, confirmed at now.
 func VersionOf(i *cos.ObjectInfo, now time.Time) Version {
 	return Version{ETag: i.ETag, Size: i.Size, LastModified: i.LastModified, CRC64: i.CRC64,
-		HasCRC64: i.HasCRC64, Appendable: i.Appendable, Confirmed: now}
+		HasCRC64: i.HasCRC64, Appendable: i.Appendable, VersionID: i.VersionID, Confirmed: now}
 }
 
 // Attr is what a file carries besides its bytes. It rides in the object's metadata in the form COSFS

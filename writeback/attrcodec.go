@@ -60,7 +60,8 @@ func DefaultAttr(key string, d AttrDefaults) Attr {
 }
 
 // DecodeAttr reads the attributes of an object from its HEAD or GET answer. A key that ends in "/" is a
-// directory whatever its mode says; values that do not parse are as good as absent.
+// directory whatever its mode says, and so is an empty object of a directory's mode or content type; values
+// that do not parse are as good as absent.
 func DecodeAttr(i *cos.ObjectInfo, d AttrDefaults) Attr {
 	a := DefaultAttr(i.Key, d)
 	a.Known, a.Headers = true, i.Headers
@@ -77,7 +78,24 @@ func DecodeAttr(i *cos.ObjectInfo, d AttrDefaults) Attr {
 		a.Mtime = ns
 	}
 	a.decodeDevice(i.Headers.Meta)
+	a.decodeOldMarker(i, d)
 	return a
+}
+
+// decodeOldMarker makes a that of a directory if the object is a directory's marker, though its key does not end in
+// a slash: early versions of s3fs and its kin made such, and COSFS still knows them.
+func (a *Attr) decodeOldMarker(i *cos.ObjectInfo, d AttrDefaults) {
+	if isDirKey(i.Key) || i.Size != 0 {
+		return
+	}
+	mode, err := strconv.ParseUint(i.Headers.Meta[metaMode], 10, 32)
+	kind := uint32(mode) & syscall.S_IFMT
+	switch {
+	case err == nil && (kind == syscall.S_IFDIR || kind == 0 && i.Headers.ContentType == dirContentType):
+		a.Mode = syscall.S_IFDIR | uint32(mode)&0o7777
+	case i.Headers.Meta[metaMode] == "" && i.Headers.ContentType == dirContentType:
+		a.Mode = d.mode("/")
+	}
 }
 
 // decodeDevice makes a a device if its metadata says so and has the number: without one, a mode that
@@ -195,11 +213,15 @@ func (a Attr) encode(key string, mtime bool) (cos.Headers, error) {
 		m[metaXattr] = encodeXattrs(a.Xattrs)
 	}
 	h.Meta = m
-	if isDirKey(key) && h.ContentType == "" {
-		h.ContentType = dirContentType
+	if h.ContentType == "" {
+		h.ContentType = defaultType(key, a.Mode)
 	}
 	return h, checkMetaSize(m)
 }
+
+// EncodeAttr returns the headers of an object at key that carries a: DecodeAttr reads a from them. The error is
+// ErrMetaTooLarge.
+func EncodeAttr(key string, a Attr) (cos.Headers, error) { return a.encode(key, true) }
 
 // encodeXattrs is the inverse of decodeXattrs. Keys are sorted by encoding/json.
 func encodeXattrs(x map[string][]byte) string {

@@ -35,6 +35,7 @@ func TestAttrRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := DecodeAttr(&cos.ObjectInfo{Key: tt.key, Headers: h}, AttrDefaults{UID: 7})
+			tt.a.Headers.ContentType = defaultType(tt.key, tt.a.Mode) // nobody chose one
 			if d := cmp.Diff(tt.a, got); d != "" {
 				t.Fatalf("-want +got\n%s", d)
 			}

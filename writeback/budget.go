@@ -1,8 +1,10 @@
 package writeback
 
 import (
+	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"cosfuse/writeback/extent"
@@ -43,6 +45,17 @@ func (b *budget) full(n int64) <-chan struct{} {
 	if b.limit == 0 || b.used+n <= b.limit {
 		return nil
 	}
+	return b.freedLocked()
+}
+
+// next returns a channel that is closed when space is freed from now on.
+func (b *budget) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.freedLocked()
+}
+
+func (b *budget) freedLocked() <-chan struct{} {
 	if b.freed == nil {
 		b.freed = make(chan struct{})
 	}
@@ -59,33 +72,45 @@ func (s *Store) StagedBytes() (used, limit int64) {
 // roomPatience is how long a writer waits without any space being freed.
 const roomPatience = 30 * time.Second
 
-// makeRoom waits until n more bytes of f may be staged. Clean bytes are dropped first; then commits under
-// way are waited for; then parts of f that were sent early give up their place.
+// makeRoom waits until n more bytes of f may be staged. On a disk that is full isDiskFull is true of the error.
 func (s *Store) makeRoom(f *File, n int64) error {
-	var timer *time.Timer
+	if s.journal.Tight() {
+		return fmt.Errorf("%w: %w", ErrStagingFull, syscall.ENOSPC)
+	}
 	for {
 		freed := s.budget.full(n)
 		if freed == nil {
 			return nil
 		}
-		if s.reclaim() || f.punch() {
-			continue
+		if err := s.freeRoom(f, freed); err != nil {
+			return err
 		}
-		if !s.freeing(f) {
-			return fmt.Errorf("%w: the limit is %d bytes", ErrStagingFull, s.budget.limit)
-		}
-		if timer == nil {
-			timer = time.NewTimer(roomPatience)
-			defer timer.Stop()
-		}
-		timer.Reset(roomPatience)
-		select {
-		case <-freed:
-		case <-timer.C:
-			return fmt.Errorf("%w: nothing was freed for %v", ErrStagingFull, roomPatience)
-		case <-s.ctx.Done():
-			return ErrClosed
-		}
+	}
+}
+
+// isDiskFull reports whether staging failed for want of disk space, whatever the limit is.
+func isDiskFull(err error) bool {
+	return errors.Is(err, ErrStagingFull) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+}
+
+// freeRoom frees staging space for f, or waits until freed is closed. Clean bytes are dropped first; then
+// parts of f that were sent early give up their place; then commits under way are waited for.
+func (s *Store) freeRoom(f *File, freed <-chan struct{}) error {
+	if s.reclaim() || f.punch() {
+		return nil
+	}
+	if !s.freeing(f) {
+		return fmt.Errorf("%w: nothing is on its way to the bucket", ErrStagingFull)
+	}
+	timer := time.NewTimer(roomPatience)
+	defer timer.Stop()
+	select {
+	case <-freed:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%w: nothing was freed for %v", ErrStagingFull, roomPatience)
+	case <-s.ctx.Done():
+		return ErrClosed
 	}
 }
 

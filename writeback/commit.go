@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"cosfuse/cache"
@@ -29,7 +30,7 @@ func (f *File) commit(need func() bool) error {
 		return f.takeErrLocked()
 	}
 	f.mu.Unlock()
-	t, err := f.enter()
+	t, err := f.enterToChange()
 	if err != nil {
 		return err
 	}
@@ -38,19 +39,20 @@ func (f *File) commit(need func() bool) error {
 }
 
 // enter waits for a turn on f's key, whatever it is by then.
-func (f *File) enter() (*turn, error) {
+func (f *File) enter() (*turn, error) { return f.enterBy(f.s.enter) }
+
+// enterToChange is enter for those who change the object: see Store.enterToChange.
+func (f *File) enterToChange() (*turn, error) { return f.enterBy(f.s.enterToChange) }
+
+// enterBy waits for a turn on f's key by means of enter.
+func (f *File) enterBy(enter func(keys, trees []string) (*turn, error)) (*turn, error) {
 	for {
-		f.mu.Lock()
-		key := f.key
-		f.mu.Unlock()
-		t := f.s.turns.enter([]string{key}, nil)
-		if err := t.wait(f.s.ctx); err != nil {
-			return nil, ErrClosed
+		keys := f.keys()
+		t, err := enter(keys, nil)
+		if err != nil {
+			return nil, err
 		}
-		f.mu.Lock()
-		same := f.key == key
-		f.mu.Unlock()
-		if same {
+		if slices.Equal(f.keys(), keys) {
 			return t, nil
 		}
 		t.done()
@@ -63,7 +65,7 @@ const tailMoves = 100
 // commitInTurn is commit for a caller that has the turn.
 func (f *File) commitInTurn(need func() bool) error {
 	for range tailMoves {
-		if err := f.waitLate(need); err != nil {
+		if err := f.await(need); err != nil {
 			return err
 		}
 		f.mu.Lock()
@@ -80,10 +82,14 @@ func (f *File) commitInTurn(need func() bool) error {
 		}
 		c := f.freezeLocked()
 		c.early = f.takeEarlyLocked()
+		f.completing = c.early
 		f.mu.Unlock()
 		f.s.Failpoint(fpCommitFrozen)
 		start := f.s.now()
-		r, err := c.publish(f.s.ctx)
+		r, err := result{}, f.s.checkOnlyCopy(c.key, f)
+		if err == nil {
+			r, err = c.publish(f.s.ctx)
+		}
 		f.s.Failpoint(fpCommitPublished)
 		f.thaw(c, r, err)
 		f.s.Failpoint(fpCommitAdopted)
@@ -101,15 +107,18 @@ func (f *File) commitInTurn(need func() bool) error {
 	return fmt.Errorf("commit %q: %w: the end kept moving", f.Stat().Key, ErrConflict)
 }
 
-// waitLate waits for the key if there is something to commit.
-func (f *File) waitLate(need func() bool) error {
+// await waits until the service should take a change of the key, if there is something to commit.
+func (f *File) await(need func() bool) error {
 	f.mu.Lock()
-	key, needed := f.key, need()
+	key, needed, appends := f.key, need(), f.appendsLocked()
 	f.mu.Unlock()
 	if !needed {
 		return nil
 	}
-	return f.s.late.wait(f.s.ctx, []string{key}, nil)
+	if err := f.s.late.wait(f.s.ctx, []string{key}, nil); err != nil || !appends {
+		return err
+	}
+	return f.s.pace.wait(f.s.ctx, key)
 }
 
 // snapshot is one state of a File, frozen for a commit. It reads as that state while the File goes on.
@@ -117,6 +126,7 @@ type snapshot struct {
 	f      *File
 	ctx    context.Context
 	key    string
+	behind string // as in File
 	base   Version
 	attr   Attr
 	size   int64
@@ -125,14 +135,19 @@ type snapshot struct {
 	reader *baseReader
 	early  *early // an upload to complete, or to abort
 
+	sources    map[uint32]*source     // of Remote extents
+	lastSource uint32                 // sources up to this one are in the snapshot
+	readers    map[uint32]*baseReader // of sources
+
 	fresh, shadows, never            bool
 	create                           CreateMode
 	dirtyData, dirtyAttr, appendOnly bool
 	wrote                            bool
 	lastStage                        uint32
 	recovered                        bool
-	dirtySince                       time.Time
+	shadowsAt                        time.Time
 	mtimeSet, aclKnown, tagsKnown    bool
+	acl                              cos.Headers // the ACL as f had it
 	dataSeq, attrSeq                 uint64
 }
 
@@ -145,14 +160,16 @@ type result struct {
 
 // freezeLocked takes a snapshot. Writes from now on go to a newer staging file.
 func (f *File) freezeLocked() *snapshot {
-	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, base: f.base, attr: f.attr, size: f.size, ext: f.ext.Clone(),
+	c := &snapshot{f: f, ctx: f.s.ctx, key: f.key, behind: f.behind, base: f.base, attr: f.bornLocked(), size: f.size, ext: f.ext.Clone(),
 		stage: maps.Clone(f.stage), fresh: f.fresh, shadows: f.shadows, never: f.neverCommitted, create: f.create,
 		dirtyData: f.dirtyData || f.neverCommitted, dirtyAttr: f.dirtyAttr, appendOnly: f.appendOnly,
 		mtimeSet: f.mtimeSet, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown, wrote: f.wrote, lastStage: f.cur,
-		recovered: f.recovered, dirtySince: f.dirtySince, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+		recovered: f.recovered, shadowsAt: f.shadowsAt, dataSeq: f.dataSeq, attrSeq: f.attrSeq}
+	takeACL(&c.acl, f.attr.Headers)
 	if !f.base.Absent() {
 		c.reader = f.useReaderLocked()
 	}
+	c.useSourcesLocked()
 	f.committing, f.frozen = true, f.cur
 	f.sent.Store(0)
 	f.frozenAttr, f.frozenAppend = c.dirtyAttr, c.appendOnly
@@ -163,12 +180,11 @@ func (f *File) freezeLocked() *snapshot {
 // thaw ends the freeze: after a success the base moves on to what was published, after a failure all
 // is as dirty as before.
 func (f *File) thaw(c *snapshot, r result, err error) {
-	if c.reader != nil {
-		f.unuseReader(c.reader)
-	}
+	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr = false, 0, false
+	f.committing, f.frozen, f.frozenAttr, f.completing = false, 0, false, nil
+	defer func() { f.unnoted = nil }()
 	if err != nil {
 		f.wrote = f.wrote || c.dirtyData
 		f.appendOnly = f.appendOnly && c.appendOnly
@@ -185,12 +201,16 @@ func (f *File) thaw(c *snapshot, r result, err error) {
 		return // Remove got the turn after us and knows that there is an object now
 	}
 	f.adoptLocked(c, r)
+	if c.behind != "" {
+		f.arrivedHereLocked(c.behind, c.base)
+	}
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, r.v, r.attr)
 	e := f.s.names.get(f.key)
 	e.aclKnown = f.aclKnown && f.tagsKnown
 	replaced := e.doomed != nil // our commit replaced the object that was to be deleted
 	e.doomed = nil
+	f.s.removals.hold(f.key, false)
 	f.s.mu.Unlock()
 	if replaced {
 		f.s.forgetRemoval(f.key)
@@ -208,7 +228,7 @@ func (f *File) failedLocked(err error) {
 		return
 	}
 	if !maybeApplied(err) {
-		f.attempt = nil
+		f.attempt, f.unnoted = nil, nil
 	}
 	f.conflict = errors.Is(err, ErrConflict) || errors.Is(err, ErrExists)
 	f.err, f.lastErr = err, err
@@ -220,7 +240,7 @@ func (f *File) failedLocked(err error) {
 
 // maybeApplied reports whether a request that ended in err may have changed the object all the same.
 func maybeApplied(err error) bool {
-	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
+	for _, e := range []error{cos.ErrUnknownOutcome, cos.ErrChecksum, cos.ErrTransport, cos.ErrStalled, cos.ErrServer, cos.ErrBadResponse, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -245,10 +265,10 @@ func (f *File) adoptLocked(c *snapshot, r result) {
 	if f.attrSeq == c.attrSeq {
 		f.attr = r.attr
 	}
-	takeUntold(&f.attr.Headers, c.attr.Headers)
-	f.aclKnown, f.tagsKnown = c.aclKnown, c.tagsKnown
+	f.tellUntoldLocked(c)
 	f.dirtyAttr = f.dirtyAttr || r.keptAttr
 	f.sweepStagingLocked()
+	f.pruneSourcesLocked()
 }
 
 // cleanLocked makes the whole file a view of the base, staged where it is staged.
@@ -266,12 +286,15 @@ func (f *File) cleanLocked() {
 }
 
 // committed returns what an extent that the snapshot shared is after the commit: those of staging files
-// written since stay dirty.
+// written since stay dirty, and what was copied since stays to be copied.
 func committed(e extent.Extent, c *snapshot) extent.Extent {
 	if e.Kind == extent.Staged {
 		if _, shared := c.stage[e.Src]; shared {
 			e.Dirty = false
 		}
+		return e
+	}
+	if e.Kind == extent.Remote && e.Src > c.lastSource {
 		return e
 	}
 	return extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off}
@@ -305,6 +328,8 @@ func (c *snapshot) readPiece(p []byte, e extent.Extent) error {
 		return c.stage[e.Src].readAt(p, e.SrcOff)
 	case extent.Sent:
 		return errPunched(c.key)
+	case extent.Remote:
+		return readFull(c.ctx, c.readers[e.Src], p, e.SrcOff)
 	}
 	return readFull(c.ctx, c.reader, p, e.SrcOff)
 }
@@ -313,7 +338,7 @@ func (c *snapshot) readPiece(p []byte, e extent.Extent) error {
 func (f *File) fetcher(v Version) cache.FetchFunc {
 	return func(ctx context.Context, off, size int64) (io.ReadCloser, error) {
 		f.mu.Lock()
-		key := f.key
+		key := f.srcLocked()
 		f.mu.Unlock()
 		r, err := f.s.Fetch(ctx, key, v, off, size)
 		if err != nil {

@@ -55,7 +55,7 @@ func (c *snapshot) learnACL(ctx context.Context) error {
 	if c.aclKnown || c.f.s.IgnoreACL || c.base.Absent() {
 		return nil
 	}
-	acl, err := c.f.s.Client.ObjectACL(ctx, c.key)
+	acl, err := c.f.s.Client.ObjectACL(ctx, c.src())
 	switch {
 	case untold(err):
 		c.f.s.Logger.Warn("the ACL of an object that is replaced cannot be read; the new one gets the bucket's", "key", c.key, "err", err)
@@ -77,7 +77,7 @@ func (c *snapshot) learnUntold(ctx context.Context) error {
 	if c.tagsKnown || c.f.s.IgnoreACL || c.base.Absent() {
 		return nil
 	}
-	tags, err := c.f.s.Client.ObjectTagging(ctx, c.key)
+	tags, err := c.f.s.Client.ObjectTagging(ctx, c.src())
 	if err != nil && !untold(err) {
 		return err
 	}
@@ -131,6 +131,15 @@ func takeUntold(dst *cos.Headers, src cos.Headers) {
 	dst.Tagging = src.Tagging
 }
 
+// tellUntoldLocked notes what c stated of what HEAD does not tell, but for an ACL that was set since the freeze.
+func (f *File) tellUntoldLocked(c *snapshot) {
+	f.attr.Headers.Tagging, f.tagsKnown = c.attr.Headers.Tagging, c.tagsKnown
+	if f.attrSeq == c.attrSeq || sameACL(f.attr.Headers, c.acl) {
+		takeACL(&f.attr.Headers, c.attr.Headers)
+		f.aclKnown = c.aclKnown
+	}
+}
+
 // takeACL copies what src says of the ACL.
 func takeACL(dst *cos.Headers, src cos.Headers) {
 	dst.ACL, dst.GrantRead, dst.GrantWrite = src.ACL, src.GrantRead, src.GrantWrite
@@ -161,10 +170,10 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 	if s.copyRefused(c.base) {
 		return c.relayTo(ctx, key)
 	}
-	if c.base.Size > cos.MaxPutBytes {
+	if c.base.Size > s.copyLimit() {
 		return c.copyParts(ctx, key)
 	}
-	o := &cos.CopyOptions{Source: cos.Source{Key: c.key, Conditions: cos.Conditions{IfMatch: c.base.ETag}}}
+	o := &cos.CopyOptions{ForbidOverwrite: c.forbids(key), Source: cos.Source{Key: c.src(), Conditions: cos.Conditions{IfMatch: c.base.ETag}}}
 	if h != nil {
 		o.Replace, o.Headers = true, *h
 		o.Headers.Tagging = "" // the copy keeps them
@@ -185,10 +194,23 @@ func (c *snapshot) copyTo(ctx context.Context, key string, h *cos.Headers) (Vers
 		return Version{}, err
 	}
 	if r.HasCRC64 && c.base.HasCRC64 && r.CRC64 != c.base.CRC64 {
-		return Version{}, fmt.Errorf("copy to %q: %w", key, cos.ErrChecksum)
+		return Version{}, c.dropBadCopy(ctx, key)
 	}
 	return Version{ETag: r.ETag, Size: c.base.Size, LastModified: r.LastModified.Truncate(time.Second), CRC64: c.base.CRC64,
-		HasCRC64: c.base.HasCRC64, Confirmed: s.now()}, nil
+		HasCRC64: c.base.HasCRC64, VersionID: r.VersionID, Confirmed: s.now()}, nil
+}
+
+// dropBadCopy removes a copy that is not what was copied, unless it took the original's place: no name must lead to
+// it. The error is ErrChecksum.
+func (c *snapshot) dropBadCopy(ctx context.Context, key string) error {
+	bad := fmt.Errorf("copy to %q: %w", key, cos.ErrChecksum)
+	if key == c.key {
+		return bad
+	}
+	if err := c.f.s.Client.Delete(ctx, key, nil); err != nil && !errors.Is(err, cos.ErrNotFound) {
+		return errors.Join(bad, err)
+	}
+	return bad
 }
 
 // onBase returns a snapshot of the base alone, with the attributes of c.
@@ -209,7 +231,7 @@ func (c *snapshot) copyParts(ctx context.Context, key string) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	r, err := b.upload(ctx, key, b.parts(true), h, false)
+	r, err := b.upload(ctx, key, b.parts(true), h, c.forbids(key))
 	if err != nil {
 		return Version{}, b.readError(err)
 	}
@@ -234,9 +256,9 @@ func (c *snapshot) relayTo(ctx context.Context, key string) (Version, error) {
 	}
 	var r *cos.PutResult
 	if b.size > c.f.s.MultipartThreshold {
-		r, err = b.upload(ctx, key, b.parts(false), h, false)
+		r, err = b.upload(ctx, key, b.parts(false), h, c.forbids(key))
 	} else {
-		r, err = c.f.s.Client.Put(ctx, key, b, b.size, &cos.PutOptions{Headers: h})
+		r, err = c.f.s.Client.Put(ctx, key, b, b.size, &cos.PutOptions{Headers: h, ForbidOverwrite: c.forbids(key)})
 	}
 	if err != nil {
 		return Version{}, b.readError(err)

@@ -8,6 +8,8 @@
 //     change by a rename until the very start of a commit.
 //   - Commit: freeze one point in time, plan (put, append, multipart, patch), run, verify, move the
 //     base on. A commit never publishes anything but one state the file really had.
+//   - Source: an object of another File, bytes of which a File wants the service to copy at its commit. Who
+//     changes or deletes an object first sees to those who want copies of it.
 //   - Turn: the right to work on keys. Operations on one key never overtake each other, and one
 //     that reads a key (copy, patch, rename) is an operation on it.
 //   - Local: what Store knows of a name beyond what a listing shows. It is laid over every listing
@@ -22,6 +24,6 @@
 // Options.Failpoint is called between the steps that a crash could separate; failpoint.go names them.
 //
 // All methods are safe for concurrent use. No lock is held over a network call. Lock order: a turn, then
-// File.mu, then Store.mu; the locks of the queues (turns, lazyQueue, removals, late, budget) are leaves.
+// File.mu, then Store.mu; the locks of the queues (turns, lazyQueue, removals, late, pacer, budget, copies) are leaves.
 // Two Files are never locked at once.
 package writeback

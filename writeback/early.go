@@ -58,10 +58,8 @@ func (f *File) sendEarlyLocked(end int64) {
 // earlyWorthLocked reports whether the file is one that a commit would upload whole, in parts. If not, the
 // question is put again a part further on.
 func (f *File) earlyWorthLocked() bool {
-	c := &snapshot{f: f, base: f.base, size: f.size, appendOnly: f.appendOnly, never: f.neverCommitted,
-		shadows: f.shadows, mtimeSet: f.mtimeSet}
 	clean := func(e extent.Extent) bool { return e.Kind != extent.Staged || !e.Dirty }
-	if f.unlinked || f.committing || f.attempt != nil || f.s.Background || c.appends() || f.ext.Any(clean) {
+	if f.unlinked || f.committing || f.attempt != nil || f.appendsLocked() || f.ext.Any(clean) {
 		f.earlyTry = f.size + ladderFirst
 		return false
 	}
@@ -80,7 +78,7 @@ func (f *File) wholeLocked(n int) bool {
 
 // beginEarlyLocked begins the upload in the background.
 func (f *File) beginEarlyLocked() *early {
-	e := &early{key: f.key, attr: f.attr, begun: make(chan struct{}), parts: make(map[int]*earlyPart),
+	e := &early{key: f.key, attr: f.bornLocked(), begun: make(chan struct{}), parts: make(map[int]*earlyPart),
 		tries: make(map[int]*earlyPart), next: 1}
 	f.early = e
 	s := f.s
@@ -91,10 +89,7 @@ func (f *File) beginEarlyLocked() *early {
 		}
 		h, err := e.attr.encode(e.key, false) // a time that a write implied is not stored: there are writes to come
 		if err == nil {
-			e.id, err = s.Client.InitiateMultipart(s.ctx, e.key, &cos.InitiateOptions{Headers: h})
-		}
-		if err == nil {
-			err = s.recordUpload(e.key, e.id, f.ino)
+			e.id, err = s.initiate(s.ctx, e.key, f.ino, h)
 		}
 		e.err = err
 	})
@@ -104,7 +99,7 @@ func (f *File) beginEarlyLocked() *early {
 // learnForEarly asks what HEAD does not tell of an object that the upload will replace.
 func (f *File) learnForEarly(e *early) error {
 	f.mu.Lock()
-	c := &snapshot{f: f, key: e.key, base: f.base, attr: e.attr, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown}
+	c := &snapshot{f: f, key: e.key, behind: f.behind, base: f.base, attr: e.attr, aclKnown: f.aclKnown, tagsKnown: f.tagsKnown}
 	f.mu.Unlock()
 	if err := c.learnUntold(f.s.ctx); err != nil {
 		return err
@@ -112,7 +107,10 @@ func (f *File) learnForEarly(e *early) error {
 	takeUntold(&e.attr.Headers, c.attr.Headers)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	takeUntold(&f.attr.Headers, c.attr.Headers)
+	if !f.aclKnown { // else it was set meanwhile
+		takeACL(&f.attr.Headers, c.attr.Headers)
+	}
+	f.attr.Headers.Tagging = c.attr.Headers.Tagging
 	f.aclKnown, f.tagsKnown = f.aclKnown || c.aclKnown, f.tagsKnown || c.tagsKnown
 	return nil
 }
@@ -167,6 +165,37 @@ func (f *File) unsendLocked(off, end int64) {
 	e.next = min(e.next, from)
 }
 
+// completeUpload commits f, whose name is about to change, if that is better than to begin again under the new
+// one: its upload holds the only copy of some bytes, or a file that was closed in background mode has for
+// the most part arrived. Copying it costs no bytes.
+func (f *File) completeUpload() error {
+	f.mu.Lock()
+	only := f.ext.Any(isSent)
+	most := f.s.Background && f.handles == 0 && 2*f.arrivedLocked() > f.size
+	f.mu.Unlock()
+	if !only && !most {
+		return nil
+	}
+	err := f.commitInTurn(func() bool { return !f.unlinked })
+	if only || err != nil && maybeApplied(err) {
+		return err
+	}
+	return nil // refused: the next commit, under the new name, tells
+}
+
+// arrivedLocked counts the bytes that parts sent early have brought to the service.
+func (f *File) arrivedLocked() (n int64) {
+	if f.early == nil {
+		return 0
+	}
+	for _, p := range f.early.parts {
+		if p.ended() && p.err == nil {
+			n += p.part.Size
+		}
+	}
+	return n
+}
+
 // takeEarlyLocked hands the upload to a commit.
 func (f *File) takeEarlyLocked() *early {
 	e := f.early
@@ -205,6 +234,15 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	}
 	parts := ladderParts(c.size)
 	done, err := c.sendParts(ctx, c.key, e.id, parts, e)
+	if err == nil {
+		err = c.checkBase(ctx)
+	}
+	if err == nil {
+		err = c.checkFree(ctx, c.key, c.fresh)
+	}
+	if errors.Is(err, cos.ErrExists) {
+		_, err = c.lostRace(ctx)
+	}
 	var r *cos.PutResult
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: c.fresh, Size: c.size}
@@ -234,7 +272,7 @@ func (c *snapshot) publishEarly(ctx context.Context) (result, error) {
 	if !c.mtimeSet {
 		a.Mtime = e.attr.Mtime // neither is stored
 	}
-	if c.mtimeSet || !sameAttr(a, e.attr) {
+	if c.mtimeSet || !sameAttr(c.key, a, e.attr) || !sameACL(a.Headers, e.attr.Headers) {
 		return result{v: c.version(r), attr: c.attr, keptAttr: true}, nil
 	}
 	return result{v: c.version(r), attr: e.stored()}, nil

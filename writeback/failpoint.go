@@ -11,7 +11,8 @@ const (
 	fpCommitAdopted   = "commit.adopted"   // the file and the journal know the outcome of the commit
 	fpAppendSent      = "append.sent"      // the service answered an append
 	fpAppendMoved     = "append.moved"     // a tail follows the longer end that others made
-	fpUploadInitiated = "upload.initiated" // an upload exists; the journal does not know it
+	fpUploadIntended  = "upload.intended"  // the journal says that an upload is about to be asked for
+	fpUploadInitiated = "upload.initiated" // an upload exists; the journal does not know its ID
 	fpUploadRecorded  = "upload.recorded"  // the journal knows the upload
 	fpUploadPart      = "upload.part"      // one part was sent or copied
 	fpUploadSent      = "upload.sent"      // all parts were sent; nothing was completed
@@ -49,6 +50,7 @@ var failpoints = []string{
 	fpCommitAdopted,
 	fpAppendSent,
 	fpAppendMoved,
+	fpUploadIntended,
 	fpUploadInitiated,
 	fpUploadRecorded,
 	fpUploadPart,

@@ -20,6 +20,7 @@ type File struct {
 
 	mu        sync.Mutex // guards the fields below; Store.mu may be taken inside
 	key       string     // object name as of now; changes only under a turn on it
+	behind    string     // key of the base, if a rename could not move it to key; "" = key
 	base      Version    // what ext's Base extents are of; zero: no object is known
 	attr      Attr       // Mtime zero: the base's Last-Modified
 	ctime     time.Time  // of our last change of attributes; zero: mtime
@@ -32,9 +33,13 @@ type File struct {
 	sealedEnd int64  // and beyond this offset of the newest of them to nothing
 	frozen    uint32 // staging files up to this one belong to a commit under way; 0 = none
 
-	neverCommitted bool // made here and not in COS yet
-	fresh          bool // neverCommitted, and the key is the one created: commits forbid overwriting
-	shadows        bool // neverCommitted, but an older object is at the key until our commit replaces it
+	sources    map[uint32]*source // of Remote extents; nil if none
+	lastSource uint32             // number of the newest source ever
+
+	neverCommitted bool      // made here and not in COS yet
+	fresh          bool      // neverCommitted, and the key is the one created: commits forbid overwriting
+	shadows        bool      // neverCommitted, but an older object is at the key until our commit replaces it
+	shadowsAt      time.Time // when it came to that: the object is not newer
 	create         CreateMode
 	dirtyData      bool // bytes or size differ from the base's
 	wrote          bool // bytes were written since create, truncation to zero or the last commit
@@ -55,7 +60,9 @@ type File struct {
 	acked      bool             // bytes were acknowledged and are not in COS: background mode
 	conflict   bool             // another writer was first: the user decides what becomes of our bytes
 	early      *early           // parts that are sent while the file is written; nil if none
+	completing *early           // the upload that the commit under way is to complete; nil if none
 	earlyTry   int64            // size at which to ask next whether to begin
+	unnoted    *unnoted         // a commit under way that attempt does not tell of
 	attempt    *journal.Attempt // a commit that was sent, of a journalled state, and has no known outcome
 	unsynced   []span
 	deltaSeq   uint64
@@ -93,8 +100,8 @@ type Stat struct {
 func (f *File) Stat() Stat {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	st := Stat{Key: f.key, Size: f.size, Attr: f.attr, MtimeKnown: true, Ctime: f.ctime, Base: f.base,
-		Dirty: f.dirtyLocked() || f.committing, DirtyData: f.dirtyData || f.neverCommitted, Unlinked: f.unlinked,
+	st := Stat{Key: f.key, Size: f.size, Attr: f.bornLocked(), MtimeKnown: true, Ctime: f.ctime, Base: f.base,
+		Dirty: f.dirtyLocked() || f.committing, DirtyData: f.dirtyData || f.neverCommitted || f.behind != "", Unlinked: f.unlinked,
 		Handles: f.handles, Err: f.err}
 	if st.Attr.Mtime.IsZero() {
 		st.Attr.Mtime = f.base.LastModified
@@ -108,7 +115,7 @@ func (f *File) Stat() Stat {
 
 // dirtyLocked reports whether anything of f is not in COS and should be.
 func (f *File) dirtyLocked() bool {
-	return !f.unlinked && (f.dirtyData || f.dirtyAttr || f.neverCommitted)
+	return !f.unlinked && (f.dirtyData || f.dirtyAttr || f.neverCommitted || f.behind != "")
 }
 
 // setBase makes f a clean view of v. The caller holds f.mu or is the only one to know f.
@@ -177,6 +184,7 @@ func (f *File) SetAttr(change func(*Attr) error) error {
 	if !a.Mtime.Equal(f.attr.Mtime) {
 		f.mtimeSet = true
 	}
+	f.aclKnown = f.aclKnown || !sameACL(a.Headers, f.attr.Headers)
 	before, dirty := f.attr, f.dirtyAttr
 	f.attr, f.dirtyAttr, f.volatile = a, true, true
 	if !f.unlinked && (f.journalled || !f.neverCommitted) { // of what is not in COS nothing was promised yet
@@ -226,7 +234,7 @@ func (f *File) truncateLocked(size int64) {
 	f.ext.Truncate(size)
 	f.size = size
 	f.dataSeq++
-	f.appendOnly = f.appendOnly && f.neverCommitted && !f.shadows && size == 0
+	f.appendOnly = f.appendOnly && f.neverCommitted && !f.committing && !f.shadows && size == 0
 	f.dirtyData = true
 	f.wrote = size != 0
 	if size == 0 && f.frozen == 0 {
@@ -273,6 +281,7 @@ func (f *File) dropIfIdle() {
 		f.seedCacheLocked()
 		f.dropStagingLocked()
 		f.closeReaderLocked()
+		f.forgetSourcesLocked()
 	}
 }
 
@@ -384,7 +393,7 @@ type baseReader struct {
 
 // objectIDLocked names the base for the block cache.
 func (f *File) objectIDLocked() cache.ObjectID {
-	return cache.ObjectID{Key: f.key, ETag: f.base.ETag, Size: f.base.Size}
+	return cache.ObjectID{Key: f.srcLocked(), ETag: f.base.ETag, Size: f.base.Size}
 }
 
 // useReaderLocked returns a reader of the base; unuseReader gives it back.
@@ -405,16 +414,22 @@ func (f *File) unuseReader(r *baseReader) {
 	}
 }
 
-// closeReaderLocked ends the present reader; those who use it finish first.
+// closeReaderLocked ends the present readers; those who use them finish first.
 func (f *File) closeReaderLocked() {
+	f.closeSourcesLocked()
 	if f.reader == nil {
 		return
 	}
-	f.reader.closed = true
-	if f.reader.users == 0 {
-		f.reader.Close()
-	}
+	f.reader.closeLocked()
 	f.reader = nil
+}
+
+// closeLocked ends the reader after its last user. The caller holds File.mu.
+func (r *baseReader) closeLocked() {
+	r.closed = true
+	if r.users == 0 {
+		r.Close()
+	}
 }
 
 // isGone reports whether err says that a version is not there any more.

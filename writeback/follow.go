@@ -24,6 +24,9 @@ func (f *File) recordFileRename(src, dst string, v Version) (forget func(), err 
 	s.mu.Lock()
 	s.ino++
 	r := journal.TreeRename{ID: s.ino, Src: src, Dst: dst, Since: s.now(), Version: versionRecord(v)}
+	if target != nil {
+		r.Replaced = target.ino
+	}
 	s.mu.Unlock()
 	b := s.journal.Begin()
 	b.PutRename(r)
@@ -80,13 +83,10 @@ func sameContent(a, b Version) bool {
 // what was there before are forgotten.
 func (s *Store) followRename(r journal.TreeRename, v Version) error {
 	s.mu.Lock()
-	f, target := s.names.at(r.Src).file, s.names.at(r.Dst).file
+	f := s.names.at(r.Src).file
 	s.names.drop(r.Src)
-	s.names.drop(r.Dst)
 	s.mu.Unlock()
-	if target != nil && target.Stat().Base.ETag != v.ETag {
-		s.loseName(r.Dst, target)
-	}
+	s.loseReplaced(r.Dst, r.Replaced)
 	if f == nil {
 		return nil
 	}

@@ -63,7 +63,8 @@ func (f *File) readOnce(ctx context.Context, p []byte, off int64) (n int, v Vers
 		return 0, v, nil
 	}
 	p = p[:min(int64(len(p)), f.size-off)]
-	var remote []extent.Extent
+	var remote []extent.Extent // in objects
+	var readers []*baseReader  // of them
 	for _, e := range f.ext.Pieces(off, off+int64(len(p))) {
 		part := p[e.Off-off : e.End-off]
 		switch e.Kind {
@@ -81,17 +82,18 @@ func (f *File) readOnce(ctx context.Context, p []byte, off int64) (n int, v Vers
 			remote = append(remote, e)
 		}
 	}
-	if len(remote) == 0 {
-		f.mu.Unlock()
-		return len(p), v, nil
-	}
-	r := f.useReaderLocked()
-	f.mu.Unlock()
-	defer f.unuseReader(r)
 	for _, e := range remote {
-		if err := readFull(ctx, r, p[e.Off-off:e.End-off], e.SrcOff); err != nil {
-			return 0, v, err
+		readers = append(readers, f.useReaderOfLocked(e))
+	}
+	f.mu.Unlock()
+	for i, e := range remote {
+		if err == nil {
+			err = readFull(ctx, readers[i], p[e.Off-off:e.End-off], e.SrcOff)
 		}
+		f.unuseReader(readers[i])
+	}
+	if err != nil {
+		return 0, v, err
 	}
 	return len(p), v, nil
 }
@@ -114,33 +116,58 @@ func readFull(ctx context.Context, r *baseReader, p []byte, off int64) error {
 // committed in part.
 func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
 	f := h.f
-	room := f.s.makeRoom(f, int64(len(p)))
+	for {
+		freed := f.s.budget.next()
+		err := f.s.makeRoom(f, int64(len(p)))
+		if err == nil {
+			if err = h.stage(p, off); err == nil {
+				return len(p), nil
+			}
+		}
+		if !isDiskFull(err) || f.s.freeRoom(f, freed) != nil {
+			return 0, h.poison(err)
+		}
+	}
+}
+
+// poison makes the handle fail from now on, unless it does already, and returns what to tell.
+func (h *Handle) poison(err error) error {
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	switch {
+	case h.poisoned:
+		return ErrPoisoned
+	case h.f.parted:
+		return ErrStale
+	}
+	h.poisoned = true
+	return err
+}
+
+// stage is WriteAt once there is room. If it fails nothing was written, and the handle is not poisoned yet.
+func (h *Handle) stage(p []byte, off int64) error {
+	f := h.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h.poisoned {
-		return 0, ErrPoisoned
+		return ErrPoisoned
 	}
 	if f.parted {
-		return 0, ErrStale
-	}
-	if room != nil {
-		h.poisoned = true
-		return 0, room
+		return ErrStale
 	}
 	if len(p) == 0 {
-		return 0, nil
+		return nil
 	}
 	if h.appends {
 		off = f.size
 	}
 	if err := f.stageLocked(p, off); err != nil {
-		h.poisoned = true
-		return 0, err
+		return err
 	}
 	f.appendOnly = f.appendOnly && h.appends
 	f.touchDataLocked(off + int64(len(p)))
 	f.sendEarlyLocked(off + int64(len(p)))
-	return len(p), nil
+	return nil
 }
 
 // stageLocked stores p as dirty bytes at off.

@@ -33,6 +33,8 @@ const (
 	maxDelays = 4
 	retryMin  = time.Second
 	retryMax  = time.Minute
+
+	retryBehind = time.Hour // of an object that could not be moved: somebody has to restore it, or allow it
 )
 
 func newLazyQueue(s *Store) *lazyQueue {
@@ -69,7 +71,11 @@ func (q *lazyQueue) add(f *File) {
 // retry queues f again after a failure, later each time.
 func (q *lazyQueue) retry(f *File) {
 	f.mu.Lock()
-	f.pause = min(max(2*f.pause, retryMin), retryMax)
+	limit := retryMax
+	if f.behind != "" {
+		limit = retryBehind
+	}
+	f.pause = min(max(2*f.pause, retryMin), limit)
 	pause := f.pause
 	f.mu.Unlock()
 	q.add(f)

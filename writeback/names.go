@@ -20,6 +20,7 @@ type Local struct {
 // name is the Store's knowledge of one key.
 type name struct {
 	file     *File // in use or dirty at this key; nil otherwise
+	behind   *File // has another name, but its object is at this key until it can be moved
 	doomed   *File // unlinked but still read: its object stays at this key until its last close
 	changed  bool  // what follows is knowledge of ours: the listing may lag behind it
 	deleted  bool
@@ -64,7 +65,7 @@ func (n names) at(key string) *name {
 // drop removes the entry of key if it says nothing any more.
 func (n names) drop(key string) {
 	dir, base := splitKey(key)
-	if e := n[dir][base]; e == nil || e.file != nil || e.doomed != nil || e.changed {
+	if e := n[dir][base]; e == nil || e.file != nil || e.doomed != nil || e.behind != nil || e.changed {
 		return
 	}
 	delete(n[dir], base)
@@ -126,9 +127,9 @@ func (s *Store) going(key string) bool {
 	return e != nil && s.goingLocked(key, e)
 }
 
-// goingLocked reports whether key was deleted here and the deletion waits.
+// goingLocked reports whether key was deleted here, or renamed, and its object is still there.
 func (s *Store) goingLocked(key string, e *name) bool {
-	return e.doomed != nil || s.removals.waits(key)
+	return e.doomed != nil || e.behind != nil || s.removals.waits(key)
 }
 
 // LocalChildren returns what the Store knows of the names directly in the directory prefix ("" or
@@ -213,14 +214,15 @@ func (s *Store) changeLocked(key string, v Version, a Attr, deleted bool) {
 	e := s.names.at(key)
 	e.changed, e.deleted = true, deleted
 	e.version, e.attr, e.at, e.aclKnown = v, a, s.now(), false
-	s.recent = append(s.recent, recentChange{key: key, at: e.at})
+	s.recent = append(s.recent, recentChange{key: key, at: e.at, deleted: deleted})
 	s.forgetOldLocked()
 }
 
 // recentChange queues an entry of names for expiry.
 type recentChange struct {
-	key string
-	at  time.Time
+	key     string
+	at      time.Time
+	deleted bool
 }
 
 // How long, and for how many names, our own changes are laid over listings that never confirmed them.
@@ -240,8 +242,31 @@ func (s *Store) forgetOldLocked() {
 		}
 		s.recent = s.recent[1:]
 		if e := s.names.get(r.key); e != nil && e.changed && e.at.Equal(r.at) && !s.goingLocked(r.key, e) {
+			if e.file == nil && !e.deleted {
+				s.Made(r.key, e.at, e.version, e.attr)
+			}
 			e.changed = false
 			s.names.drop(r.key)
+		}
+	}
+}
+
+// tellMade tells of every version that the Store still keeps. What is not committed, or may have been, is left
+// out.
+func (s *Store) tellMade() {
+	var made []Local
+	s.mu.Lock()
+	for dir, d := range s.names {
+		for base, e := range d {
+			if e.changed && !e.deleted && !s.goingLocked(dir+base, e) {
+				made = append(made, e.local(dir+base))
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, l := range made {
+		if l.File == nil || !l.File.Stat().Dirty {
+			s.Made(l.Key, l.At, l.Version, l.Attr)
 		}
 	}
 }

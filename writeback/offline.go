@@ -100,7 +100,7 @@ func recordStatus(r journal.Inode, held map[string]int64) (FileStatus, error) {
 	missing := ext.Any(func(e extent.Extent) bool {
 		return e.Kind == extent.Staged && held[stagingName(r.Ino, e.Src)] < e.SrcOff+e.Len()
 	})
-	st := FileStatus{Ino: r.Ino, Key: r.Key, State: StateWaiting, Size: r.Size, Left: ext.Dirty(), Since: r.Since, Err: r.Err}
+	st := FileStatus{Ino: r.Ino, Key: r.Key, State: StateWaiting, Size: r.Size, Left: ext.Dirty(), Since: r.Since, Err: r.Err, Behind: r.Behind}
 	switch {
 	case missing:
 		st.State = StateDamaged
@@ -130,9 +130,10 @@ func OpenOffline(ctx context.Context, o Options) (*Offline, error) {
 	o.Prefix = id.Prefix
 	s := &Store{Options: o.withDefaults(), names: make(names), parked: make(map[uint64]*File), journal: j}
 	ctx, s.cancel = context.WithCancel(ctx)
-	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.ctx = cos.WithUnclear(ctx, s.noteUnclear)
 	s.late.settle, s.late.now = s.SettleTime, s.now
 	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
+	s.orphans = newOrphans(s)
 	s.lazy.stop() // it takes nothing any more: only what is asked for is committed
 	off := &Offline{s}
 	st, err := j.Load()

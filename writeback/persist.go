@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,8 +34,15 @@ func (f *File) noteUnsynced(src uint32, off, end int64) {
 
 // persistLocked records f as it is now, and returns when it would survive a power cut. After it every
 // acknowledged byte is in a synced staging file or in the journal.
-func (f *File) persistLocked() error {
+func (f *File) persistLocked() error { return f.persistReplacingLocked(nil) }
+
+// persistReplacingLocked is persistLocked, and forgets the record of old, if not nil, in the same batch: two
+// records of one name must not meet.
+func (f *File) persistReplacingLocked(old *File) error {
 	b := f.s.journal.Begin()
+	if err := f.noteAttemptLocked(); err != nil {
+		return err
+	}
 	if err := f.persistBytesLocked(b); err != nil {
 		return err
 	}
@@ -43,6 +51,12 @@ func (f *File) persistLocked() error {
 		return err
 	}
 	b.PutInode(r)
+	if e := cmp.Or(f.early, f.completing); e != nil && f.ext.Any(isSent) { // what is only there is part of f
+		b.PutUpload(f.keptRecordLocked(e))
+	}
+	if old != nil {
+		b.DropInode(old.ino)
+	}
 	f.s.Failpoint(fpPersistStaged)
 	if err := b.Commit(journal.Sync); err != nil {
 		return fmt.Errorf("journal: %w", stagingError(err))
@@ -91,6 +105,9 @@ func (f *File) syncStagingLocked(b *journal.Batch) error {
 	if err := errors.Join(d.Sync(), d.Close()); err != nil { // the names of new staging files
 		return err
 	}
+	for id := range f.stage {
+		f.s.synced(stagingName(f.ino, id))
+	}
 	b.DropDeltas(f.ino)
 	f.sealLocked()
 	return nil
@@ -103,13 +120,17 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 		return journal.Inode{}, err
 	}
 	r := journal.Inode{Ino: f.ino, Key: f.key, Base: versionRecord(f.base), Size: f.size, Attr: attr,
-		NeverCommitted: f.neverCommitted, Fresh: f.fresh, Shadows: f.shadows, Excl: f.create.Excl, Trunc: f.create.Trunc,
+		NeverCommitted: f.neverCommitted, Fresh: f.fresh, Shadows: f.shadows, ShadowsAt: f.shadowsAt, Excl: f.create.Excl, Trunc: f.create.Trunc,
 		DirtyData: f.dirtyData, DirtyAttr: f.dirtyAttr || f.frozenAttr, AppendOnly: f.appendOnly && (!f.committing || f.frozenAppend),
-		MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
+		Behind: f.behind, MtimeSet: f.mtimeSet, ACLKnown: f.aclKnown, Since: f.dirtySince, Attempt: f.attempt, Conflict: f.conflict}
 	if f.err != nil {
 		r.Err = f.err.Error()
 	}
+	r.Sources = f.sourceRecords()
 	for _, e := range f.ext.Extents() {
+		if e.Kind == extent.Staged && !e.Dirty { // the base has these bytes, safer than an unsynced file
+			e = extent.Extent{Off: e.Off, End: e.End, Kind: extent.Base, SrcOff: e.Off}
+		}
 		r.Extents = append(r.Extents, journal.Extent{Off: e.Off, End: e.End, Kind: uint8(e.Kind), Dirty: e.Dirty, Src: e.Src, SrcOff: e.SrcOff})
 	}
 	return r, nil
@@ -117,12 +138,12 @@ func (f *File) inodeLocked() (journal.Inode, error) {
 
 func versionRecord(v Version) journal.Version {
 	return journal.Version{ETag: v.ETag, Size: v.Size, LastModified: v.LastModified, CRC64: v.CRC64,
-		HasCRC64: v.HasCRC64, Appendable: v.Appendable}
+		HasCRC64: v.HasCRC64, Appendable: v.Appendable, VersionID: v.VersionID}
 }
 
 func versionOfRecord(v journal.Version) Version {
 	return Version{ETag: v.ETag, Size: v.Size, LastModified: v.LastModified, CRC64: v.CRC64,
-		HasCRC64: v.HasCRC64, Appendable: v.Appendable}
+		HasCRC64: v.HasCRC64, Appendable: v.Appendable, VersionID: v.VersionID}
 }
 
 // forgetLocked drops f's record after it is in COS, or has no name. sync says that somebody was told so
@@ -159,25 +180,70 @@ func (c *snapshot) beginAttempt(kind planKind) error {
 	f := c.f
 	f.mu.Lock()
 	journalled := f.journalled
+	if !journalled {
+		f.unnoted = &unnoted{c: c, kind: kind} // the journal may come to know f while the commit is under way
+	}
 	f.mu.Unlock()
 	if !journalled {
 		return nil
 	}
-	a := &journal.Attempt{Size: c.size, At: f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage}
-	switch kind {
-	case planAttr:
-		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
-	case planPut:
-		crc, err := crcOf(c)
-		if err != nil {
-			return c.readError(err)
-		}
-		a.CRC64, a.HasCRC64 = crc, true
+	a, err := c.attemptTo(kind)
+	if err != nil {
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.attempt = a
 	return f.persistLocked()
+}
+
+// unnoted is a commit under way of which the journal does not know.
+type unnoted struct {
+	c     *snapshot
+	kind  planKind
+	parts *cos.CompleteOptions // what the parts make, once they were sent
+}
+
+// noteAttemptLocked makes up for an attempt that was not recorded when it began, if what it makes can be told
+// without the network.
+func (f *File) noteAttemptLocked() error {
+	u := f.unnoted
+	if u == nil || f.attempt != nil || u.kind == planPut && u.c.baseBytes() > 0 {
+		return nil
+	}
+	a, err := u.c.attemptTo(u.kind)
+	if err != nil {
+		return err
+	}
+	if u.parts != nil {
+		a.CRC64, a.HasCRC64 = u.parts.CRC64, u.parts.HasCRC64
+	}
+	f.attempt, f.unnoted = a, nil
+	return nil
+}
+
+// attemptTo describes what publishing the snapshot by this plan makes.
+func (c *snapshot) attemptTo(kind planKind) (*journal.Attempt, error) {
+	a := &journal.Attempt{Size: c.size, At: c.f.s.now(), Append: kind == planAppend, From: c.base.Size, Stage: c.lastStage,
+		Source: c.lastSource}
+	switch kind {
+	case planAttr:
+		a.CRC64, a.HasCRC64 = c.base.CRC64, c.base.HasCRC64
+	case planCopy:
+		v := c.wholeSource().v
+		a.CRC64, a.HasCRC64 = v.CRC64, v.HasCRC64
+	case planPut, planAppend:
+		from := int64(0)
+		if kind == planAppend {
+			from = c.base.Size
+		}
+		crc, err := crcOf(c, from)
+		if err != nil {
+			return nil, c.readError(err)
+		}
+		a.CRC64, a.HasCRC64 = crc, true
+	}
+	return a, nil
 }
 
 // noteParts adds to the attempt, if there is one, what completing an upload to its key makes: nobody knew
@@ -186,6 +252,9 @@ func (c *snapshot) noteParts(key string, o *cos.CompleteOptions) error {
 	f := c.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.unnoted != nil && key == c.key {
+		f.unnoted.parts = o
+	}
 	if f.attempt == nil || key != c.key || !o.HasCRC64 {
 		return nil
 	}
@@ -193,11 +262,11 @@ func (c *snapshot) noteParts(key string, o *cos.CompleteOptions) error {
 	return f.persistLocked()
 }
 
-// crcOf reads the whole snapshot.
-func crcOf(c *snapshot) (uint64, error) {
+// crcOf reads the snapshot from off on.
+func crcOf(c *snapshot, off int64) (uint64, error) {
 	var crc uint64
 	buf := make([]byte, min(c.size, 1<<20))
-	for off := int64(0); off < c.size; {
+	for off < c.size {
 		n, err := c.ReadAt(buf[:min(int64(len(buf)), c.size-off)], off)
 		if err != nil && n == 0 {
 			return 0, err
@@ -208,13 +277,6 @@ func crcOf(c *snapshot) (uint64, error) {
 	return crc, nil
 }
 
-// recordUpload notes a multipart upload before any part is sent, so that it is never left behind.
-func (s *Store) recordUpload(key, id string, ino uint64) error {
-	b := s.journal.Begin()
-	b.PutUpload(journal.Upload{Key: key, UploadID: id, Ino: ino, Since: s.now()})
-	return b.Commit(journal.Sync)
-}
-
 // forgetUpload notes that the upload is complete or aborted.
 func (s *Store) forgetUpload(id string) {
 	b := s.journal.Begin()
@@ -222,7 +284,11 @@ func (s *Store) forgetUpload(id string) {
 	if err := b.Commit(journal.NoSync); err != nil {
 		s.Logger.Error("journal: a finished upload stays recorded", "upload_id", id, "err", err)
 	}
+	s.orphans.know(id, false)
 }
+
+// shadowLocked notes that f is to replace what is at its key now.
+func (f *File) shadowLocked() { f.shadows, f.shadowsAt = true, f.s.now() }
 
 // markDirtyLocked notes since when f is dirty.
 func (f *File) markDirtyLocked(now time.Time) {

@@ -13,6 +13,7 @@ type planKind uint8
 const (
 	planAttr      planKind = iota // attributes alone: the object is copied onto itself
 	planPut                       // one put of everything
+	planCopy                      // one copy of another object
 	planAppend                    // one append of what follows the base
 	planMultipart                 // parts uploaded, and copied where the service has the bytes
 )
@@ -21,8 +22,9 @@ const (
 type plannedPart struct {
 	number   int
 	off, end int64
-	copied   bool  // copied by the service from the base, at srcOff
-	srcOff   int64 // copied only
+	copied   bool    // copied by the service, from srcOff of the base or of from
+	from     *source // copied only; nil: the base
+	srcOff   int64   // copied only
 }
 
 // minCopyPart is the smallest range that is copied rather than fetched and uploaded, but at the end of
@@ -41,6 +43,8 @@ func (c *snapshot) plan(threshold int64) planKind {
 		return planAttr
 	case c.appends():
 		return planAppend
+	case c.wholeSource() != nil:
+		return planCopy
 	case c.size > threshold, c.size > cos.MaxPutBytes:
 		return planMultipart
 	case c.baseBytes() >= patchSaves && c.size > minCopyPart:
@@ -49,35 +53,27 @@ func (c *snapshot) plan(threshold int64) planKind {
 	return planPut
 }
 
-// appends reports whether the snapshot is its base plus bytes that came through appending handles, and
-// the service may take them as an append. A time that was asked for cannot be kept on an appendable
-// object (a later append could not change it), so a new file with one is put.
-func (c *snapshot) appends() bool {
-	n := c.size - c.base.Size
-	if !c.appendOnly || n <= 0 || c.size > cos.MaxPutBytes || c.f.s.appendRefused() {
-		return false
-	}
-	if c.base.Absent() {
-		return c.never && !c.shadows && !c.mtimeSet
-	}
-	return c.base.Appendable
-}
-
 // baseBytes counts the bytes that only the service has.
-func (c *snapshot) baseBytes() int64 {
+func (c *snapshot) baseBytes() int64 { return c.bytesOf(extent.Base) + c.bytesOf(extent.Remote) }
+
+// bytesOf counts the bytes in extents of a kind.
+func (c *snapshot) bytesOf(k extent.Kind) int64 {
 	var n int64
 	for _, e := range c.ext.Extents() {
-		if e.Kind == extent.Base || e.Kind == extent.Remote {
+		if e.Kind == k {
 			n += e.Len()
 		}
 	}
 	return n
 }
 
-// derived reports whether the content depends on the base, so that somebody else's newer version would
-// be lost under it.
+// derived reports whether the content depends on the base, or the base holds the name, so that somebody
+// else's newer version would be lost under it.
 func (c *snapshot) derived() bool {
-	return !c.base.Absent() && c.ext.Any(func(e extent.Extent) bool { return !e.Dirty })
+	if c.base.Absent() {
+		return false
+	}
+	return c.claimed() || c.ext.Any(func(e extent.Extent) bool { return !e.Dirty })
 }
 
 // parts plans a multipart upload. Without copies, or where nothing is copied, the parts follow the
@@ -88,7 +84,7 @@ func (c *snapshot) parts(copies bool) []plannedPart {
 		return ladderParts(c.size)
 	}
 	for least := int64(minCopyPart); ; least *= 2 {
-		if parts := splitRuns(mergeRuns(slices.Clone(runs), least), c.size); len(parts) <= cos.MaxParts {
+		if parts := splitRuns(mergeRuns(slices.Clone(runs), least), c.size, c.f.s.copyLimit()); len(parts) <= cos.MaxParts {
 			return parts
 		}
 	}
@@ -97,7 +93,7 @@ func (c *snapshot) parts(copies bool) []plannedPart {
 // ladderParts cuts a file of size along the ladder, or evenly if the ladder does not reach.
 func ladderParts(size int64) []plannedPart {
 	if size > ladderReach {
-		return splitRuns([]plannedPart{{off: 0, end: size}}, size)
+		return splitRuns([]plannedPart{{off: 0, end: size}}, size, cos.MaxPutBytes)
 	}
 	var out []plannedPart
 	for n := 1; n == 1 || partOff(n) < size; n++ {
@@ -112,8 +108,13 @@ func (c *snapshot) runs(copies bool) []plannedPart {
 	var out []plannedPart
 	for _, e := range c.ext.Pieces(0, c.size) {
 		p := plannedPart{off: e.Off, end: e.End}
-		if copies && (e.Kind == extent.Base || e.Kind == extent.Staged && !e.Dirty && e.SrcOff == e.Off) {
+		inBase := e.Kind == extent.Base || e.Kind == extent.Staged && !e.Dirty && e.SrcOff == e.Off
+		switch {
+		case !copies:
+		case inBase && !c.base.Absent() && !c.f.s.copyRefused(c.base):
 			p.copied, p.srcOff = true, e.Off
+		case e.Kind == extent.Remote && !c.f.s.copyRefused(c.sources[e.Src].v):
+			p.copied, p.srcOff, p.from = true, e.SrcOff, c.sources[e.Src]
 		}
 		out = appendRun(out, p)
 	}
@@ -124,7 +125,7 @@ func (c *snapshot) runs(copies bool) []plannedPart {
 func appendRun(runs []plannedPart, p plannedPart) []plannedPart {
 	if n := len(runs); n > 0 {
 		l := &runs[n-1]
-		if l.copied == p.copied && (!p.copied || l.srcOff+l.end-l.off == p.srcOff) {
+		if l.copied == p.copied && l.from == p.from && (!p.copied || l.srcOff+l.end-l.off == p.srcOff) {
 			l.end = p.end
 			return runs
 		}
@@ -138,7 +139,7 @@ func mergeRuns(runs []plannedPart, least int64) []plannedPart {
 	var out []plannedPart
 	for i, r := range runs {
 		if r.copied && i < len(runs)-1 && r.end-r.off < least {
-			r.copied, r.srcOff = false, 0
+			r.copied, r.srcOff, r.from = false, 0, nil
 		}
 		if n := len(out); n > 0 && r.copied && !out[n-1].copied {
 			if need := cos.MinPartBytes - (out[n-1].end - out[n-1].off); need > 0 {
@@ -158,11 +159,12 @@ func mergeRuns(runs []plannedPart, least int64) []plannedPart {
 	return out
 }
 
-// splitRuns cuts runs into parts that the service takes, and numbers them.
-func splitRuns(runs []plannedPart, size int64) []plannedPart {
+// splitRuns cuts runs into parts that the service takes, copied ones of at most copyLimit bytes, and numbers
+// them.
+func splitRuns(runs []plannedPart, size, copyLimit int64) []plannedPart {
 	var out []plannedPart
 	for _, r := range runs {
-		part := int64(cos.MaxPutBytes)
+		part := copyLimit
 		if !r.copied {
 			part = max(ladderFirst, (size+cos.MaxParts/2-1)/(cos.MaxParts/2))
 			part = min(part, cos.MaxPutBytes)
@@ -170,7 +172,7 @@ func splitRuns(runs []plannedPart, size int64) []plannedPart {
 		n := (r.end - r.off + part - 1) / part
 		each := (r.end - r.off + n - 1) / n
 		for off := r.off; off < r.end; off += each {
-			p := plannedPart{number: len(out) + 1, off: off, end: min(off+each, r.end), copied: r.copied}
+			p := plannedPart{number: len(out) + 1, off: off, end: min(off+each, r.end), copied: r.copied, from: r.from}
 			if r.copied {
 				p.srcOff = r.srcOff + off - r.off
 			}

@@ -37,7 +37,7 @@ func TestLadder(t *testing.T) {
 
 // snap makes a snapshot of a base overlaid by dirty ranges.
 func snap(base, size int64, dirty ...[2]int64) *snapshot {
-	c := &snapshot{size: size, dirtyData: true}
+	c := &snapshot{f: &File{s: new(Store)}, size: size, dirtyData: true}
 	if base > 0 {
 		c.base = Version{ETag: "e", Size: base}
 		c.ext.Set(extent.Extent{Off: 0, End: base, Kind: extent.Base})
@@ -97,6 +97,14 @@ func TestPartsCoverTheFile(t *testing.T) {
 			end := rapid.Int64Range(off+1, min(size, off+20*mib)).Draw(t, "end")
 			c.ext.Set(extent.Extent{Off: off, End: end, Kind: extent.Staged, Dirty: true, Src: 1, SrcOff: off})
 		}
+		c.sources = map[uint32]*source{}
+		for id := range rapid.Uint32Range(0, 5).Draw(t, "sources") {
+			off := rapid.Int64Range(0, size-1).Draw(t, "off")
+			end := rapid.Int64Range(off+1, size).Draw(t, "end")
+			c.sources[id] = &source{key: fmt.Sprint(id), v: Version{ETag: "e", Size: 1 << 40}}
+			c.ext.Set(extent.Extent{Off: off, End: end, Kind: extent.Remote, Dirty: true, Src: id,
+				SrcOff: rapid.Int64Range(0, 1<<39).Draw(t, "from")})
+		}
 		parts := c.parts(rapid.Bool().Draw(t, "copies"))
 		at := int64(0)
 		for i, p := range parts {
@@ -117,10 +125,14 @@ func TestPartsCoverTheFile(t *testing.T) {
 	})
 }
 
-// checkCopied makes sure that a copied part has only bytes that the base has at that place.
+// checkCopied makes sure that a copied part has only bytes that the base, or its source, has at that place.
 func checkCopied(t *rapid.T, c *snapshot, p plannedPart) {
+	kind := extent.Base
+	if p.from != nil {
+		kind = extent.Remote
+	}
 	for _, e := range c.ext.Pieces(p.off, p.end) {
-		if e.Kind != extent.Base || e.SrcOff-e.Off != p.srcOff-p.off {
+		if e.Kind != kind || e.SrcOff-e.Off != p.srcOff-p.off || p.from != nil && c.sources[e.Src] != p.from {
 			t.Fatalf("part %+v copies %+v", p, e)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cosfuse/cos"
+	"cosfuse/writeback/extent"
 )
 
 // confirmedFor is how long a version counts as current after the service said so: within it a commit
@@ -38,15 +39,25 @@ func (c *snapshot) publish(ctx context.Context) (result, error) {
 		s.dropEarly(ctx, c.early)
 		c.early = nil
 	}
+	return c.publishPlan(ctx, plan)
+}
+
+// publishPlan carries out the plan.
+func (c *snapshot) publishPlan(ctx context.Context, plan planKind) (result, error) {
 	switch plan {
 	case planAttr:
+		if c.behind != "" {
+			return c.publishMove(ctx)
+		}
 		return c.publishAttr(ctx)
+	case planCopy:
+		return c.publishCopy(ctx, c.wholeSource())
 	case planAppend:
 		return c.publishAppend(ctx)
 	case planPut:
 		return c.publishPut(ctx)
 	}
-	return c.publishMultipart(ctx, !s.copyRefused(c.base))
+	return c.publishMultipart(ctx, true)
 }
 
 // stored returns the headers that carry the attributes, and the attributes as they will be read back.
@@ -71,7 +82,10 @@ func (c *snapshot) publishPut(ctx context.Context) (result, error) {
 	if err := c.checkBase(ctx); err != nil {
 		return result{}, err
 	}
-	r, err := c.f.s.Client.Put(ctx, c.key, c, c.size, &cos.PutOptions{Headers: h, ForbidOverwrite: c.fresh})
+	var r *cos.PutResult
+	if err = c.checkFree(ctx, c.key, c.fresh); err == nil {
+		r, err = c.f.s.Client.Put(ctx, c.key, c, c.size, &cos.PutOptions{Headers: h, ForbidOverwrite: c.fresh})
+	}
 	if errors.Is(err, cos.ErrExists) && c.fresh {
 		if done, err := c.lostRace(ctx); err != nil || done.v.ETag != "" {
 			return done, err
@@ -86,13 +100,15 @@ func (c *snapshot) publishPut(ctx context.Context) (result, error) {
 
 // version is what a put or a complete made.
 func (c *snapshot) version(r *cos.PutResult) Version {
-	return Version{ETag: r.ETag, Size: c.size, CRC64: r.CRC64, HasCRC64: r.HasCRC64, Confirmed: c.f.s.now()}
+	return Version{ETag: r.ETag, Size: c.size, CRC64: r.CRC64, HasCRC64: r.HasCRC64,
+		VersionID: r.VersionID, Confirmed: c.f.s.now()}
 }
 
 // lostRace decides what to do when somebody else made an object of this name after we found it absent.
 // A zero result and a nil error mean: replace it, as open(2) with O_TRUNC would have.
 func (c *snapshot) lostRace(ctx context.Context) (result, error) {
 	switch {
+	case isDirKey(c.key) && c.recovered: // made long ago; somebody made it as well
 	case c.create.Excl:
 		return result{}, ErrExists
 	case c.create.Trunc:
@@ -115,7 +131,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 	if !c.derived() || c.f.s.now().Sub(c.base.Confirmed) < confirmedFor {
 		return nil
 	}
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound):
 		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
@@ -130,7 +146,7 @@ func (c *snapshot) checkBase(ctx context.Context) error {
 // checkRecovered makes sure that nobody wrote while this change lay in the journal of a mount that was
 // gone, whether it is derived from what they replaced or not: it is older than theirs.
 func (c *snapshot) checkRecovered(ctx context.Context) error {
-	i, err := c.f.s.Client.Head(ctx, c.key, nil)
+	i, err := c.f.s.Client.Head(ctx, c.src(), nil)
 	switch {
 	case errors.Is(err, cos.ErrNotFound) && c.base.Absent():
 		return nil
@@ -138,7 +154,7 @@ func (c *snapshot) checkRecovered(ctx context.Context) error {
 		return fmt.Errorf("%w: %q was deleted", ErrConflict, c.key)
 	case err != nil:
 		return err
-	case i.ETag == c.base.ETag, c.base.Absent() && c.shadows && i.LastModified.Before(c.dirtySince.Add(clockSlack)):
+	case i.ETag == c.base.ETag, c.base.Absent() && c.shadows && i.LastModified.Before(c.shadowsAt.Add(clockSlack)):
 		return nil
 	case isDirKey(c.key):
 		return nil // somebody made the directory; our attributes come later
@@ -161,12 +177,17 @@ func (c *snapshot) publishAppend(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	if !c.appendOnly { // the bytes belong at this place, not at the end of whatever is there by now
+		if err := c.checkBase(ctx); err != nil {
+			return result{}, err
+		}
+	}
 	at := c.base.Size
 	body := io.NewSectionReader(c, at, c.size-at)
 	r, err := c.f.s.Client.Append(ctx, c.key, at, body, c.size-at, &cos.AppendOptions{Headers: h})
 	c.f.s.Failpoint(fpAppendSent)
 	switch {
-	case errors.Is(err, cos.ErrAppendPosition), errors.Is(err, cos.ErrNotAppendable), errors.Is(err, cos.ErrInvalidState):
+	case errors.Is(err, cos.ErrAppendPosition), errors.Is(err, cos.ErrNotAppendable):
 		return result{}, c.moveTail(ctx, err)
 	case errors.Is(err, cos.ErrUnsupported):
 		c.f.s.refuseAppend()
@@ -186,6 +207,9 @@ func (c *snapshot) publishAppend(ctx context.Context) (result, error) {
 func (c *snapshot) moveTail(ctx context.Context, cause error) error {
 	if c.never && c.create.Excl {
 		return ErrExists
+	}
+	if !c.appendOnly {
+		return fmt.Errorf("%w: %q: %w", ErrConflict, c.key, cause)
 	}
 	i, err := c.f.s.Client.Head(ctx, c.key, nil)
 	if errors.Is(err, cos.ErrNotFound) {
@@ -207,8 +231,7 @@ func (c *snapshot) moveTail(ctx context.Context, cause error) error {
 
 // publishMultipart uploads what the service does not have and lets it copy what it has.
 func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, error) {
-	copies = copies && !c.base.Absent()
-	if !copies && c.baseBytes() > c.f.s.RelayLimit {
+	if (!copies || c.f.s.copyRefused(c.base)) && c.bytesOf(extent.Base) > c.f.s.RelayLimit {
 		return result{}, ErrRelayLimit
 	}
 	parts := c.parts(copies)
@@ -231,6 +254,9 @@ func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, e
 	}
 	if errors.Is(err, cos.ErrInvalidState) && copies {
 		c.f.s.refuseCopy(c.base)
+		for _, g := range c.sources {
+			c.f.s.refuseCopy(g.v)
+		}
 		return c.publishMultipart(ctx, false)
 	}
 	if err != nil {
@@ -242,17 +268,15 @@ func (c *snapshot) publishMultipart(ctx context.Context, copies bool) (result, e
 // upload runs one multipart upload to key. A failed one is aborted.
 func (c *snapshot) upload(ctx context.Context, key string, parts []plannedPart, h cos.Headers, forbid bool) (*cos.PutResult, error) {
 	cl := c.f.s.Client
-	id, err := cl.InitiateMultipart(ctx, key, &cos.InitiateOptions{Headers: h})
+	id, err := c.f.s.initiate(ctx, key, c.f.ino, h)
 	if err != nil {
 		return nil, err
 	}
-	c.f.s.Failpoint(fpUploadInitiated)
-	done, err := []cos.Part(nil), c.f.s.recordUpload(key, id, c.f.ino)
-	c.f.s.Failpoint(fpUploadRecorded)
-	if err == nil {
-		done, err = c.sendParts(ctx, key, id, parts, nil)
-	}
+	done, err := c.sendParts(ctx, key, id, parts, nil)
 	c.f.s.Failpoint(fpUploadSent)
+	if err == nil {
+		err = c.checkFree(ctx, key, forbid)
+	}
 	if err == nil {
 		o := &cos.CompleteOptions{ForbidOverwrite: forbid, Size: c.size}
 		o.CRC64, o.HasCRC64 = combineCRC(done)
@@ -318,9 +342,15 @@ func (c *snapshot) sendPart(ctx context.Context, key, id string, p plannedPart) 
 		}
 		return done, err
 	}
-	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: cos.Source{
-		Key: c.key, Conditions: cos.Conditions{IfMatch: c.base.ETag}}})
-	if errors.Is(err, cos.ErrPrecondition) || errors.Is(err, cos.ErrNotFound) {
+	from := p.from
+	if from == nil {
+		from = &source{key: c.src(), v: c.base}
+	}
+	r, err := cl.UploadPartCopy(ctx, key, id, p.number, &cos.CopyPartOptions{Off: p.srcOff, Size: size, Source: from.wire()})
+	switch {
+	case p.from != nil && err != nil:
+		return cos.Part{}, from.copyError(err)
+	case errors.Is(err, cos.ErrPrecondition) || errors.Is(err, cos.ErrNotFound):
 		return cos.Part{}, fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	if err != nil {

@@ -21,12 +21,25 @@ func (f *File) punch() bool {
 	if e == nil || f.committing {
 		return false
 	}
-	var freed int64
+	before, punched := f.ext.Clone(), []extent.Extent(nil)
 	for n, p := range e.parts {
 		if p.ended() && p.err == nil && f.wholeLocked(n) {
-			freed += f.punchPartLocked(n)
+			off, end := partOff(n), partOff(n+1)
+			punched = append(punched, f.ext.Pieces(off, end)...)
+			f.ext.Set(extent.Extent{Off: off, End: end, Kind: extent.Sent, SrcOff: off})
 		}
 	}
+	if len(punched) == 0 {
+		return false
+	}
+	if f.journalled { // the record must not point to bytes that are gone
+		if err := f.persistLocked(); err != nil {
+			f.ext = before
+			f.s.Logger.Error("staging space cannot be given up: journal", "ino", f.ino, "key", f.key, "err", err)
+			return false
+		}
+	}
+	freed := f.freeLocked(punched)
 	if freed > 0 {
 		f.s.Logger.Debug("parts that were sent gave up their staging space", "ino", f.ino, "key", f.key, "bytes", freed)
 		f.s.budget.give(freed)
@@ -44,20 +57,22 @@ func (p *earlyPart) ended() bool {
 	}
 }
 
-// punchPartLocked frees the blocks of part n and returns their bytes.
-func (f *File) punchPartLocked(n int) int64 {
-	off, end := partOff(n), partOff(n+1)
-	for _, x := range f.ext.Pieces(off, end) {
+// freeLocked gives back the blocks of staged bytes, and returns how many bytes that is.
+func (f *File) freeLocked(pieces []extent.Extent) (freed int64) {
+	for _, x := range pieces {
 		g := f.stage[x.Src]
+		if g == nil {
+			continue // the whole file is gone by now
+		}
 		const mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
 		if err := unix.Fallocate(int(g.file.Fd()), mode, x.SrcOff, x.Len()); err != nil {
 			f.s.Logger.Warn("staging space cannot be given up", "ino", f.ino, "key", f.key, "err", err)
-			return 0
+			return freed
 		}
 		g.bytes -= x.Len()
+		freed += x.Len()
 	}
-	f.ext.Set(extent.Extent{Off: off, End: end, Kind: extent.Sent, SrcOff: off})
-	return end - off
+	return freed
 }
 
 // punchedLocked reports whether [off, end) touches a part whose bytes are only in the upload.
@@ -87,20 +102,21 @@ func errPunched(key string) error {
 // records it so that the next mount keeps it too. Parts written since are unsent.
 func (f *File) keepUploadLocked(e *early) error {
 	f.early = e
-	for _, x := range f.ext.Extents() {
-		if x.Kind != extent.Sent {
-			f.unsendLocked(x.Off, x.End)
-		}
-	}
+	f.unsendStagedLocked()
+	b := f.s.journal.Begin()
+	b.PutUpload(f.keptRecordLocked(e))
+	return b.Commit(journal.Sync)
+}
+
+// keptRecordLocked is the journal's record of an upload that is to be kept.
+func (f *File) keptRecordLocked(e *early) journal.Upload {
 	r := journal.Upload{Key: e.key, UploadID: e.id, Ino: f.ino, Since: f.s.now(), Keep: true}
 	for n, p := range e.parts {
-		if p.err == nil {
+		if p.ended() && p.err == nil {
 			r.Parts = append(r.Parts, journal.Part{Number: n, ETag: p.part.ETag, Size: p.part.Size, CRC64: p.part.CRC64, HasCRC64: p.part.HasCRC64})
 		}
 	}
-	b := f.s.journal.Begin()
-	b.PutUpload(r)
-	return b.Commit(journal.Sync)
+	return r
 }
 
 // keptUpload restores the upload that keepUploadLocked recorded.
@@ -112,9 +128,21 @@ func (f *File) keptUpload(r journal.Upload) {
 		e.parts[p.Number] = &earlyPart{done: closedChan(), part: partOfRecord(p)}
 		e.next = max(e.next, p.Number+1)
 	}
+	f.s.orphans.know(e.id, true)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.early, f.dirtyAttr = e, true // which attributes the upload began with is not recorded: send them again
+	f.unsendStagedLocked()
+}
+
+// unsendStagedLocked forgets all parts but those whose bytes are nowhere else: others may have been written
+// since they were sent.
+func (f *File) unsendStagedLocked() {
+	for _, x := range f.ext.Extents() {
+		if x.Kind != extent.Sent {
+			f.unsendLocked(x.Off, x.End)
+		}
+	}
 }
 
 func partOfRecord(p journal.Part) cos.Part {

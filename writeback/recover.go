@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cosfuse/writeback/extent"
 	"cosfuse/writeback/journal"
@@ -42,6 +44,7 @@ func (s *Store) replay(st *journal.State) error {
 			return fmt.Errorf("recover %q: %w", r.Key, err)
 		}
 		s.ino = max(s.ino, r.Ino)
+		s.restoreBehind(f, r)
 		switch {
 		case f.damaged:
 			s.recovery.Damaged++
@@ -58,13 +61,16 @@ func (s *Store) replay(st *journal.State) error {
 	for _, r := range st.Renames {
 		s.ino = max(s.ino, r.ID)
 	}
+	for _, r := range st.Intents {
+		s.ino = max(s.ino, r.ID)
+	}
 	return nil
 }
 
 // restore makes the File that r records. Bytes that should be staged and are not make it damaged.
 func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) {
 	f := &File{s: s, ino: r.Ino, key: r.Key, base: versionOfRecord(r.Base), size: r.Size, stage: make(map[uint32]*staging),
-		neverCommitted: r.NeverCommitted, fresh: r.Fresh, shadows: r.Shadows, create: CreateMode{Excl: r.Excl, Trunc: r.Trunc},
+		neverCommitted: r.NeverCommitted, fresh: r.Fresh, shadows: r.Shadows, shadowsAt: r.ShadowsAt, create: CreateMode{Excl: r.Excl, Trunc: r.Trunc},
 		dirtyData: r.DirtyData, dirtyAttr: r.DirtyAttr, appendOnly: r.AppendOnly, mtimeSet: r.MtimeSet, aclKnown: r.ACLKnown,
 		journalled: true, acked: true, recovered: true, conflict: r.Conflict, attempt: r.Attempt, dirtySince: r.Since}
 	if r.Err != "" {
@@ -76,6 +82,9 @@ func (s *Store) restore(r journal.Inode, deltas []journal.Delta) (*File, error) 
 	}
 	var err error
 	if f.ext, err = extentsOf(r.Extents); err != nil {
+		return nil, err
+	}
+	if err := f.restoreSources(r.Sources); err != nil {
 		return nil, err
 	}
 	if err := f.reopenStaging(deltas); err != nil {
@@ -185,31 +194,55 @@ func (s *Store) finish(st *journal.State) {
 		s.recovery.Uploads++
 		s.Failpoint(fpRecoverUpload)
 	}
-	for _, r := range st.Renames {
-		finish := func() error { return s.renameTree(r, true) }
-		if !isDirKey(r.Src) {
-			finish = func() error { return s.finishFileRename(r) }
+	for _, in := range st.Intents {
+		n, err := s.orphans.look(in)
+		if err != nil {
+			s.Logger.Warn("uploads that may be left behind cannot be looked for", "key", in.Key, "err", err)
+			s.orphans.watch(in, s.now().Add(retryMax))
 		}
-		if err := finish(); err != nil {
-			s.Logger.Error("a rename could not be completed; the next mount tries again", "key", r.Src, "err", err)
-			continue
-		}
-		s.recovery.Renames++
-		s.Failpoint(fpRecoverRename)
+		s.recovery.Uploads += n
+		s.Failpoint(fpRecoverUpload)
 	}
-	for _, r := range st.Removals {
-		if err := s.finishRemoval(r); err != nil {
-			s.Logger.Error("a deletion could not be made; the next mount tries again", "key", r.Key, "err", err)
+	for _, u := range s.unfinished(st) {
+		if err := u.finish(); err != nil {
+			s.Logger.Error("what an earlier mount began could not be completed; the next tries again", "op", u.op, "key", u.key, "err", err)
 			continue
 		}
-		s.recovery.Removals++
-		s.Failpoint(fpRecoverRemoval)
+		*u.count++
+		s.Failpoint(u.failpoint)
 	}
 	for _, f := range s.allFilesLocked() {
 		if !f.unlinked {
 			s.lazy.add(f)
 		}
 	}
+}
+
+// unfinished is a rename or a deletion that an earlier mount had begun.
+type unfinished struct {
+	op, key, failpoint string
+	since              time.Time
+	finish             func() error
+	count              *int
+}
+
+// unfinished returns the renames and deletions in the order in which they were begun: a directory takes along what
+// is in it, and must not bring back what was deleted before.
+func (s *Store) unfinished(st *journal.State) []unfinished {
+	var out []unfinished
+	for _, r := range st.Renames {
+		finish := func() error { return s.renameTree(r, true) }
+		if !isDirKey(r.Src) {
+			finish = func() error { return s.finishFileRename(r) }
+		}
+		out = append(out, unfinished{"rename", r.Src, fpRecoverRename, r.Since, finish, &s.recovery.Renames})
+	}
+	for _, r := range st.Removals {
+		finish := func() error { return s.finishRemoval(r) }
+		out = append(out, unfinished{"deletion", r.Key, fpRecoverRemoval, r.Since, finish, &s.recovery.Removals})
+	}
+	slices.SortStableFunc(out, func(a, b unfinished) int { return a.since.Compare(b.since) })
+	return out
 }
 
 // finishRemoval deletes what r means, and nothing that came after it.
@@ -245,6 +278,19 @@ func (s *Store) dropRemoved(key string, v Version) {
 	meant := !f.neverCommitted && (isDirKey(key) || f.base.ETag == v.ETag)
 	f.mu.Unlock()
 	if meant {
+		s.loseName(key, f)
+	}
+}
+
+// loseReplaced is loseName for the recovered file with number ino, if that still has the name.
+func (s *Store) loseReplaced(key string, ino uint64) {
+	s.mu.Lock()
+	var f *File
+	if e := s.names.get(key); e != nil && e.file != nil && e.file.ino == ino {
+		f = e.file
+	}
+	s.mu.Unlock()
+	if f != nil {
 		s.loseName(key, f)
 	}
 }

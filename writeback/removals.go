@@ -30,13 +30,14 @@ type removals struct {
 
 	mu      sync.Mutex // guards the fields below; a leaf
 	pending map[string]Version
+	held    map[string]bool      // keys whose deletion waits for the last close of the file instead
 	last    map[string]time.Time // directory to the last deletion the service confirmed there
 	refused map[string]error     // directory to a deletion that was refused and nobody was told of
 	pause   time.Duration        // after a failure
 }
 
 func newRemovals(s *Store) *removals {
-	return &removals{s: s, wake: make(chan struct{}, 1), pending: make(map[string]Version),
+	return &removals{s: s, wake: make(chan struct{}, 1), pending: make(map[string]Version), held: make(map[string]bool),
 		last: make(map[string]time.Time), refused: make(map[string]error)}
 }
 
@@ -99,6 +100,53 @@ func (q *removals) waits(key string) bool {
 	defer q.mu.Unlock()
 	_, ok := q.pending[key]
 	return ok
+}
+
+// hold notes whether key's deletion waits for a last close.
+func (q *removals) hold(key string, waits bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if waits {
+		q.held[key] = true
+		return
+	}
+	delete(q.held, key)
+}
+
+// below reports whether the deletion of anything below prefix waits.
+func (q *removals) below(prefix string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for key := range q.pending {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	for key := range q.held {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// RemovedBelow reports whether objects below prefix were deleted here and were in the bucket still at the time
+// since: a listing of then may show the prefix for them alone. It does not block.
+func (s *Store) RemovedBelow(prefix string, since time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removals.below(prefix) {
+		return true
+	}
+	for _, r := range slices.Backward(s.recent) {
+		if r.at.Before(since) {
+			return false
+		}
+		if r.deleted && strings.HasPrefix(r.key, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // batch returns up to a request's worth of keys at or below prefix, in order.
@@ -230,6 +278,7 @@ func (q *removals) deleteInTurn(keys []string) error {
 func (q *removals) settle(keys []string, bad map[string]error) {
 	s := q.s
 	for _, k := range keys {
+		s.mu.Lock() // nobody may see a name that neither waits nor is gone
 		q.mu.Lock()
 		v := q.pending[k]
 		delete(q.pending, k)
@@ -239,7 +288,6 @@ func (q *removals) settle(keys []string, bad map[string]error) {
 			q.refused[dir] = fmt.Errorf("delete %q: %w", k, err)
 		}
 		q.mu.Unlock()
-		s.mu.Lock()
 		if err == nil {
 			s.recordDeletedLocked(k, v)
 		} else if e := s.names.get(k); e != nil {

@@ -14,11 +14,14 @@ import (
 // directory; but if the file is open and its bytes are only in COS the deletion waits for the last close.
 // A file never committed costs no request.
 func (s *Store) Remove(f *File) error {
-	t, err := f.enter()
+	t, err := f.enterToChange()
 	if err != nil {
 		return err
 	}
 	defer t.done()
+	if err := f.giveUpBehind(); err != nil {
+		return err
+	}
 	going := s.going(f.Stat().Key) // what f was to replace goes without us
 	f.mu.Lock()
 	key, base, journalled := f.key, f.base, f.journalled
@@ -44,7 +47,7 @@ func (s *Store) Remove(f *File) error {
 		s.removals.confirmed(key)
 	}
 	s.Failpoint(fpRemoveDeleted)
-	f.detach(key, base, inCOS, wait)
+	f.detach(key, base, inCOS, wait, later)
 	s.Failpoint(fpRemoveDetached)
 	if now {
 		s.forgetRemoval(key)
@@ -53,9 +56,6 @@ func (s *Store) Remove(f *File) error {
 	e := f.takeEarlyLocked()
 	f.mu.Unlock()
 	s.dropEarly(s.ctx, e)
-	if later {
-		s.removals.add(key, base)
-	}
 	return nil
 }
 
@@ -69,8 +69,9 @@ func (s *Store) recordRemoval(key string, v Version) error {
 	return nil
 }
 
-// detach takes f out of the tree of names; doom leaves its object to deleteDoomed.
-func (f *File) detach(key string, base Version, inCOS, doom bool) {
+// detach takes f out of the tree of names; doom leaves its object to deleteDoomed, and later to the queue. Whoever
+// makes a new file of that name finds that out from now on.
+func (f *File) detach(key string, base Version, inCOS, doom, later bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unlinked, f.doomed = true, doom && f.handles > 0
@@ -86,6 +87,10 @@ func (f *File) detach(key string, base Version, inCOS, doom bool) {
 	}
 	if f.doomed {
 		e.doomed = f
+		f.s.removals.hold(key, true)
+	}
+	if later || doom && !f.doomed { // its last handle was closed since it was looked at
+		f.s.removals.add(key, base)
 	}
 	if inCOS {
 		f.s.recordDeletedLocked(key, base)
@@ -139,6 +144,7 @@ func (f *File) deleteDoomed() error {
 	s.Failpoint(fpDoomedDeleted)
 	s.mu.Lock()
 	e.doomed = nil
+	s.removals.hold(key, false)
 	if (err != nil || left) && e.file == nil {
 		e.changed = false // an object is there, and so is its name
 	} else if e.file == nil {

@@ -18,16 +18,15 @@ import (
 func (s *Store) Rename(f *File, dst string, replaces bool) error {
 	for {
 		src := f.Stat().Key
-		t := s.turns.enter([]string{src, dst}, nil)
-		if err := t.wait(s.ctx); err != nil {
-			return ErrClosed
+		t, err := s.enterToChange(append(f.keys(), dst), nil)
+		if err != nil {
+			return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 		}
 		if f.Stat().Key != src {
 			t.done()
 			continue
 		}
-		err := s.late.wait(s.ctx, []string{src, dst}, nil)
-		if err == nil {
+		if err = s.late.wait(s.ctx, []string{src, dst}, nil); err == nil {
 			err = s.renameInTurn(f, src, dst, replaces)
 		}
 		t.done()
@@ -37,21 +36,23 @@ func (s *Store) Rename(f *File, dst string, replaces bool) error {
 
 // renameInTurn renames with the turn on both keys.
 func (s *Store) renameInTurn(f *File, src, dst string, replaces bool) error {
+	if err := errors.Join(s.checkOnlyCopy(dst, f), f.moveHere()); err != nil {
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
 	if err := f.deleteShadowed(src); err != nil {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	s.keepReplacedAt(dst, f)
-	f.mu.Lock()
-	if f.ext.Any(isSent) { // its upload is to this key: complete it first
-		f.mu.Unlock()
-		if err := f.commitInTurn(func() bool { return !f.unlinked }); err != nil {
-			return err
-		}
-		f.mu.Lock()
+	if err := f.completeUpload(); err != nil {
+		return err
 	}
+	f.mu.Lock()
 	if f.base.Absent() { // not in COS: an object at dst stays until our commit replaces it
 		defer f.mu.Unlock()
-		f.fresh, f.shadows = false, replaces
+		f.fresh, f.shadows = false, false
+		if replaces {
+			f.shadowLocked()
+		}
 		s.moveName(f, src, dst, Version{})
 		s.Failpoint(fpRenameMoved)
 		return f.rejournalLocked()
@@ -136,7 +137,10 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 	if c.attr.Known && c.attr.Mtime.IsZero() && !c.base.LastModified.IsZero() {
 		c.attr.Mtime, restate = c.base.LastModified, true
 	}
-	h, a, err := c.stored(true)
+	if c.attr.Known && c.attr.typeMoves(c.key, dst) {
+		c.attr.Headers.ContentType, restate = "", true
+	}
+	h, err := c.attr.encode(dst, true)
 	if err != nil {
 		return result{}, err
 	}
@@ -145,14 +149,12 @@ func (c *snapshot) copyWithAttr(dst string) (result, error) {
 		replace = nil
 	}
 	v, err := c.copyTo(ctx, dst, replace)
-	return result{v: v, attr: a}, err
+	return result{v: v, attr: c.attr}, err
 }
 
 // unfreeze ends a freeze that published no bytes: dirty ones stay dirty. sent says that attributes went.
 func (f *File) unfreeze(c *snapshot, sent bool) {
-	if c.reader != nil {
-		f.unuseReader(c.reader)
-	}
+	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.committing, f.frozen = false, 0
@@ -176,10 +178,12 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 	d := s.names.at(dst)
 	old := d.file
 	d.file, d.deleted = f, false
-	if !f.base.Absent() {
+	if !f.base.Absent() && f.behind == "" {
 		s.recordLocked(dst, f.base, f.attr)
 	}
-	f.shadows = f.shadows || f.base.Absent() && (d.doomed != nil || s.removals.waits(dst))
+	if f.base.Absent() && s.goingLocked(dst, d) {
+		f.shadowLocked()
+	}
 	s.mu.Unlock()
 	if !f.base.Absent() {
 		s.removals.void(dst)
@@ -188,7 +192,7 @@ func (s *Store) moveName(f *File, src, dst string, was Version) {
 		return
 	}
 	if f.base.Absent() || f.journalled && f.dirtyLocked() { // what old had acknowledged may go only when this is as safe
-		if err := f.persistLocked(); err != nil {
+		if err := f.persistReplacingLocked(old); err != nil {
 			s.Logger.Error("a file that replaced another could not be journalled", "ino", f.ino, "key", dst, "err", err)
 		}
 	}
@@ -209,12 +213,15 @@ func (f *File) orphan() {
 
 // RenameTree moves every key at or below src ("/"-terminated) to dst, which holds nothing but perhaps a
 // marker. Files that were never committed move without a request; the others are copied, several at a
-// time, then the old keys are deleted in batches. If a copy fails, the copies made are removed and
-// nothing has moved.
+// time, then the old keys are deleted in batches. Objects that the service refuses to copy are left behind:
+// see behind.go. If it refuses all, or another copy fails, the copies made are removed and nothing has moved.
 func (s *Store) RenameTree(src, dst string) error {
 	s.mu.Lock()
 	s.ino++
 	r := journal.TreeRename{ID: s.ino, Src: src, Dst: dst, Since: s.now()}
+	if e := s.names.get(dst); e != nil && e.file != nil {
+		r.Replaced = e.file.ino
+	}
 	s.mu.Unlock()
 	return s.renameTree(r, false)
 }
@@ -226,13 +233,18 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 	if err := errors.Join(s.removals.flush(src), s.removals.flush(dst)); err != nil {
 		return fmt.Errorf("rename %q: %w", src, err)
 	}
-	t := s.turns.enter(nil, []string{src, dst})
-	if err := t.wait(s.ctx); err != nil {
-		return ErrClosed
+	t, err := s.enterToChange(nil, []string{src, dst})
+	if err != nil {
+		return fmt.Errorf("rename %q: %w", src, err)
 	}
 	defer t.done()
 	if err := s.late.wait(s.ctx, nil, []string{src, dst}); err != nil {
 		return err
+	}
+	if resumed {
+		s.loseReplaced(dst, r.Replaced)
+	} else if err := s.checkOnlyCopies(dst); err != nil {
+		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	objects, err := s.listTree(src)
 	if err != nil {
@@ -255,7 +267,7 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 			return fmt.Errorf("rename %q: %w", src, err)
 		}
 	}
-	copies, err := s.copyTree(objects, have, src, dst)
+	copies, behind, err := s.copyTree(objects, have, src, dst, resumed)
 	if err != nil && resumed {
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
@@ -264,27 +276,73 @@ func (s *Store) renameTree(r journal.TreeRename, resumed bool) error {
 		s.forgetRename(r.ID)
 		return fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
+	moved := s.moved(objects)
+	keys := keysOf(moved)
+	s.Failpoint(fpTreeCopied)
+	failed, err := s.Client.DeleteMany(s.ctx, keys)
+	s.Failpoint(fpTreeDeleted)
+	if refusal := refusedAll(keys, failed, err); refusal != nil && !resumed { // not ours to delete: nothing is gone yet
+		s.undoBehind(behind)
+		s.undoCopies(copies, objects, src, dst)
+		s.forgetRename(r.ID)
+		return fmt.Errorf("rename %q to %q: %w", src, dst, refusal)
+	}
+	s.moveTree(src, dst, objects, copies)
+	s.queueBehind(behind)
+	s.Failpoint(fpTreeMoved)
+	if err == nil && len(failed) == 0 {
+		s.forgetRename(r.ID)
+		return nil
+	}
+	s.Logger.Warn("a renamed directory left old names behind; they are deleted later", "key", src, "len", len(failed), "err", err)
+	return s.deleteLater(r, moved, failed, err)
+}
+
+// refusedAll returns why none of keys was deleted, if the service said so.
+func refusedAll(keys []string, failed []cos.DeleteError, err error) error {
+	switch {
+	case errors.Is(err, cos.ErrAccessDenied):
+		return err
+	case len(failed) > 0 && len(failed) == len(keys):
+		return fmt.Errorf("delete %q: %w", failed[0].Key, failed[0].Err)
+	}
+	return nil
+}
+
+// deleteLater queues the old names of objects, which a rename could not delete, or does not know whether it did, and
+// forgets the rename: to resume it would move what is made under the old name from now on. It needs the turn.
+func (s *Store) deleteLater(r journal.TreeRename, objects []cos.ListEntry, failed []cos.DeleteError, err error) error {
+	left := make(map[string]bool, len(failed))
+	for _, d := range failed {
+		left[d.Key] = true
+	}
+	b := s.journal.Begin()
+	b.DropRename(r.ID)
+	var queue []cos.ListEntry
+	for _, o := range objects {
+		if err == nil && !left[o.Key] {
+			continue
+		}
+		queue = append(queue, o)
+		v := journal.Version{ETag: o.ETag, Size: o.Size, LastModified: o.LastModified}
+		b.PutRemoval(journal.Removal{Key: o.Key, Version: v, Since: s.now()})
+	}
+	if err := b.Commit(journal.Sync); err != nil {
+		return fmt.Errorf("journal: %w", stagingError(err))
+	}
+	for _, o := range queue {
+		s.removals.add(o.Key, Version{ETag: o.ETag, Size: o.Size, LastModified: o.LastModified})
+	}
+	return nil
+}
+
+// keysOf returns the keys of objects.
+func keysOf(objects []cos.ListEntry) []string {
 	keys := make([]string, len(objects))
 	for i, o := range objects {
 		keys[i] = o.Key
 	}
-	s.Failpoint(fpTreeCopied)
-	failed, err := s.Client.DeleteMany(s.ctx, keys)
-	s.Failpoint(fpTreeDeleted)
-	if len(failed) > 0 && len(failed) == len(keys) && !resumed { // not ours to delete: nothing is gone yet
-		s.undoCopies(copies, objects, src, dst)
-		s.forgetRename(r.ID)
-		return fmt.Errorf("rename %q to %q: delete %q: %w", src, dst, failed[0].Key, failed[0].Err)
-	}
-	if err != nil || len(failed) > 0 {
-		s.Logger.Error("a renamed directory left old names behind in the bucket", "key", src, "len", len(failed), "err", err)
-	}
-	s.moveTree(src, dst, objects, copies)
-	s.Failpoint(fpTreeMoved)
-	if err == nil && len(failed) == 0 {
-		s.forgetRename(r.ID)
-	}
-	return nil
+	return keys
 }
 
 // forgetRename notes that a directory rename is complete or undone.
@@ -332,10 +390,12 @@ func (s *Store) listTree(prefix string) ([]cos.ListEntry, error) {
 	return out, nil
 }
 
-// copyTree copies objects to their new keys. What it returns lines up with objects; an absent version
-// was not copied. What is in have already, with the same content, is not copied again.
-func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Version, error) {
-	out := make([]Version, len(objects))
+// copyTree copies objects to their new keys. The versions it returns line up with objects; an absent one was
+// not copied. What is in have already, with the same content, is not copied again; but for the marker of
+// the directory itself, as one that an empty directory had before looks the same. What is to be left behind
+// is returned, too; of a rename that is not resumed it must not be all.
+func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string, resumed bool) ([]Version, []leftBehind, error) {
+	out, refused := make([]Version, len(objects)), make([]error, len(objects))
 	there := make(map[string]cos.ListEntry, len(have))
 	for _, e := range have {
 		there[e.Key] = e
@@ -343,7 +403,8 @@ func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Vers
 	g, ctx := errgroup.WithContext(s.ctx)
 	g.SetLimit(4 * s.CommitThreads)
 	for i, o := range objects {
-		if h, ok := there[dst+o.Key[len(src):]]; ok && h.ETag == o.ETag && h.Size == o.Size {
+		h, ok := there[dst+o.Key[len(src):]]
+		if ok && o.Key != src && h.ETag == o.ETag && h.Size == o.Size {
 			out[i] = Version{ETag: h.ETag, Size: h.Size, LastModified: h.LastModified}
 			continue
 		}
@@ -355,12 +416,20 @@ func (s *Store) copyTree(objects, have []cos.ListEntry, src, dst string) ([]Vers
 			s.Failpoint(fpTreeCopy)
 			out[i] = v
 			if err != nil {
-				return fmt.Errorf("copy %q: %w", o.Key, err)
+				err = fmt.Errorf("copy %q: %w", o.Key, err)
 			}
-			return nil
+			if refusal(err) && !isDirKey(o.Key) {
+				refused[i] = err
+				return nil
+			}
+			return err
 		})
 	}
-	return out, g.Wait()
+	if err := g.Wait(); err != nil {
+		return out, nil, err
+	}
+	behind, err := s.leaveRefused(objects, out, refused, resumed)
+	return out, behind, err
 }
 
 // copyListed copies an object known from a listing, with its attributes if they wait to be sent.
@@ -450,9 +519,9 @@ func (s *Store) moveTree(src, dst string, objects []cos.ListEntry, copies []Vers
 				f.dirtyAttr = f.dirtyAttr && f.copiedAttr != f.attrSeq+1
 				f.closeReaderLocked()
 			}
-			f.fresh = false
+			f.fresh = f.behind != ""
 			s.moveName(f, from, dst+from[len(src):], was)
-			if err := f.rejournalLocked(); err != nil {
+			if err := f.rejournalMovedLocked(); err != nil {
 				s.Logger.Error("journal keeps the old name of a renamed file", "ino", f.ino, "key", f.key, "err", err)
 			}
 			delete(moved, from)

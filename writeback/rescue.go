@@ -159,7 +159,7 @@ func (s *Store) Retry(ctx context.Context, ino uint64) (Replaced, error) {
 
 // overwrite commits a parked file over what is in COS now.
 func (f *File) overwrite() (Replaced, error) {
-	t, err := f.enter()
+	t, err := f.enterToChange()
 	if err != nil {
 		return Replaced{}, err
 	}
@@ -223,6 +223,7 @@ func (f *File) freezeOver(now Version) (*snapshot, error) {
 	switch {
 	case !f.unlinked || !f.conflict:
 		return nil, ErrInUse // open once more, or settled by somebody else
+	case f.behind != "": // whatever is there is to be replaced by what is under the old name
 	case f.dirtyData || f.neverCommitted:
 		if ofBase && !now.Same(f.base) {
 			return nil, fmt.Errorf("%w: they were in the version that was replaced", ErrIncomplete)
@@ -247,12 +248,10 @@ func (f *File) freezeOver(now Version) (*snapshot, error) {
 // thawOver ends what freezeOver began: the file is forgotten, or stays parked, with its attributes alone
 // if they are all that is left to do.
 func (f *File) thawOver(c *snapshot, r result, err error) error {
-	if c.reader != nil {
-		f.unuseReader(c.reader)
-	}
+	c.release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.committing, f.frozen, f.frozenAttr = false, 0, false
+	f.committing, f.frozen, f.frozenAttr, f.unnoted = false, 0, false, nil
 	if err != nil {
 		f.dirtyAttr = f.dirtyAttr || c.dirtyAttr
 		f.attempt, f.lastErr = nil, err
@@ -268,11 +267,15 @@ func (f *File) thawOver(c *snapshot, r result, err error) error {
 	e.aclKnown = c.aclKnown && c.tagsKnown
 	replaced := e.doomed != nil // what was to be deleted is replaced
 	e.doomed = nil
+	s.removals.hold(f.key, false)
 	s.mu.Unlock()
 	if replaced {
 		s.forgetRemoval(f.key)
 	}
 	s.removals.void(f.key)
+	if c.behind != "" {
+		f.arrivedHereLocked(c.behind, c.base)
+	}
 	if r.keptAttr {
 		f.setBase(r.v)
 		f.dirtyAttr, f.attempt = true, nil
@@ -287,6 +290,11 @@ func (f *File) dropParkedLocked() error {
 		return err
 	}
 	f.unlinked, f.conflict, f.damaged = true, false, false
+	if from := f.behind; from != "" { // it goes by its old name again
+		f.behind = ""
+		f.notBehindLocked(from)
+		f.s.Changed(from)
+	}
 	f.s.mu.Lock()
 	delete(f.s.parked, f.ino)
 	if e := f.s.names.get(f.key); e != nil && e.file == f {
@@ -295,6 +303,7 @@ func (f *File) dropParkedLocked() error {
 	}
 	f.s.mu.Unlock()
 	f.closeReaderLocked()
+	f.forgetSourcesLocked()
 	f.dropStagingLocked()
 	return nil
 }

@@ -38,7 +38,14 @@ type rig struct {
 // newRig starts an empty bucket and one Store.
 func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
-	srv, err := cosserver.Open(cosserver.Options{Dir: t.TempDir(), NoSync: true, Anonymous: true})
+	return newRigOn(t, cosserver.Options{}, change...)
+}
+
+// newRigOn is newRig on a server with options.
+func newRigOn(t *testing.T, so cosserver.Options, change ...func(*Options)) *rig {
+	t.Helper()
+	so.Dir, so.NoSync, so.Anonymous = t.TempDir(), true, true
+	srv, err := cosserver.Open(so)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,19 +89,24 @@ func (r *rig) newStore(change ...func(*Options)) *Store {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(func() {
-		s.cancel() // no more commits: what a test leaves dirty stays so
-		s.lazy.stop()
-		s.removals.wg.Wait()
-		for _, f := range s.allFilesLocked() {
-			f.discard()
-		}
-		if err := s.journal.Close(); err != nil {
-			r.t.Error(err)
-		}
-		blocks.Close()
-	})
+	r.t.Cleanup(func() { r.end(s) })
 	return s
+}
+
+// end ends a Store without a commit: what a test leaves dirty stays so.
+func (r *rig) end(s *Store) {
+	r.t.Helper()
+	s.cancel()
+	s.lazy.stop()
+	s.removals.wg.Wait()
+	s.orphans.wg.Wait()
+	for _, f := range s.allFilesLocked() {
+		f.discard()
+	}
+	if err := s.journal.Close(); err != nil {
+		r.t.Error(err)
+	}
+	s.Blocks.Close()
 }
 
 // requests returns how many requests of each operation the server saw since the last call.

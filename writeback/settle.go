@@ -1,11 +1,12 @@
 package writeback
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
+	"reflect"
 
 	"cosfuse/cos"
 	"cosfuse/writeback/extent"
@@ -50,7 +51,7 @@ func (f *File) isAttrAttempt(v Version, attr Attr) bool {
 	if want.Mtime.IsZero() {
 		want.Mtime = attr.Mtime
 	}
-	return f.dirtyAttr && !f.dirtyData && v.Size == f.base.Size && sameAttr(want, attr)
+	return f.dirtyAttr && !f.dirtyData && v.Size == f.base.Size && sameAttr(f.key, want, attr)
 }
 
 // isAttempt reports whether v is what the attempt a makes.
@@ -69,18 +70,7 @@ func (f *File) isAttempt(ctx context.Context, a journal.Attempt, v Version) (boo
 	if err = errors.Join(err, r.Close()); err != nil {
 		return false, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	want := make([]byte, a.Size-a.From)
-	for _, e := range f.ext.Pieces(a.From, a.Size) {
-		if e.Kind != extent.Staged {
-			return false, nil
-		}
-		if err := f.stage[e.Src].readAt(want[e.Off-a.From:e.End-a.From], e.SrcOff); err != nil {
-			return false, err
-		}
-	}
-	return bytes.Equal(got, want), nil
+	return a.HasCRC64 && a.CRC64 == cos.CRC64Update(0, got), nil
 }
 
 // resolveAttempt ends the attempt: v is what it made, or nil if it was not applied.
@@ -92,13 +82,16 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	if v == nil {
 		return f.persistLocked()
 	}
+	if f.behind != "" {
+		f.arrivedHereLocked(f.behind, f.base)
+	}
 	var m extent.Map
 	m.Set(extent.Extent{Off: 0, End: v.Size, Kind: extent.Base})
 	shift := v.Size - a.Size // others appended behind us
 	dirty := false
 	for _, e := range f.ext.Pieces(0, f.size) {
 		switch {
-		case e.Kind == extent.Staged && e.Src > a.Stage:
+		case e.Kind == extent.Staged && e.Src > a.Stage, e.Kind == extent.Remote && e.Src > a.Source:
 			if e.Off >= a.Size {
 				e.Off, e.End = e.Off+shift, e.End+shift
 			}
@@ -119,18 +112,36 @@ func (f *File) resolveAttempt(v *Version, attr Attr) error {
 	if !dirty && !f.mtimeSet {
 		f.attr.Mtime = attr.Mtime
 	}
-	f.dirtyAttr = f.dirtyAttr && !sameAttr(f.attr, attr)
+	f.dirtyAttr = f.dirtyAttr && !sameAttr(f.key, f.attr, attr)
 	f.closeReaderLocked()
 	f.sweepStagingLocked()
+	f.pruneSourcesLocked()
 	f.s.mu.Lock()
 	f.s.recordLocked(f.key, *v, f.attr)
 	f.s.mu.Unlock()
 	return f.settleJournalLocked()
 }
 
-// sameAttr reports whether what an object carries is what we meant it to.
-func sameAttr(a, b Attr) bool {
-	x, err := a.encode("", true)
-	y, err2 := b.encode("", true)
-	return err == nil && err2 == nil && fmt.Sprint(x.Meta) == fmt.Sprint(y.Meta)
+// sameAttr reports whether what the object at key carries is what we meant it to, as far as HEAD tells. How it
+// is encrypted is not compared: the bucket may do that by itself.
+func sameAttr(key string, a, b Attr) bool {
+	x, err := a.encode(key, true)
+	y, err2 := b.encode(key, true)
+	if err != nil || err2 != nil || !maps.Equal(x.Meta, y.Meta) {
+		return false
+	}
+	for _, name := range listed {
+		if cmp.Or(*header(&x, name), "STANDARD") != cmp.Or(*header(&y, name), "STANDARD") {
+			return false
+		}
+	}
+	return true
+}
+
+// sameACL reports whether both state the same access.
+func sameACL(a, b cos.Headers) bool {
+	var x, y cos.Headers
+	takeACL(&x, a)
+	takeACL(&y, b)
+	return reflect.DeepEqual(x, y)
 }

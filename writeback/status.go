@@ -35,6 +35,10 @@ type FileStatus struct {
 	Since time.Time // when it became dirty; zero if nothing was written to it yet
 	Open  bool      // somebody has it open
 	Err   string    // of the last commit; "" if it has not failed
+
+	// Behind is the key at which its object still is, because the rename of a directory could not move it;
+	// "" = Key. Drop gives it that name back.
+	Behind string
 }
 
 // Status tells of everything dirty and everything kept, in the order of keys. It may wait for the local
@@ -66,7 +70,7 @@ func (f *File) status() (st FileStatus, ok bool) {
 		return FileStatus{}, false
 	}
 	st = FileStatus{Ino: f.ino, Key: f.key, State: f.stateLocked(), Size: f.size, Left: f.leftLocked(), Since: f.dirtySince,
-		Open: f.handles > 0}
+		Open: f.handles > 0, Behind: f.behind}
 	if err := cmp.Or(f.lastErr, f.err); err != nil {
 		st.Err = err.Error()
 	}
@@ -84,15 +88,7 @@ func (f *File) leftLocked() int64 {
 	if f.committing {
 		return max(0, left-f.sent.Load())
 	}
-	if f.early == nil {
-		return left
-	}
-	for _, p := range f.early.parts {
-		if p.ended() && p.err == nil {
-			left -= p.part.Size
-		}
-	}
-	return max(0, left)
+	return max(0, left-f.arrivedLocked())
 }
 
 // keptLocked reports whether f is out of the tree, but in the journal for the user to decide.
@@ -117,6 +113,11 @@ func (f *File) stateLocked() FileState {
 // the error joins all failures. Once ctx ends no further commit is begun.
 func (s *Store) SyncBelow(ctx context.Context, key string) error {
 	return s.syncFiles(ctx, func(st Stat) bool { return Below(st.Key, key) }, strings.TrimSuffix(key, "/"))
+}
+
+// SyncKey is SyncBelow for what is at key alone.
+func (s *Store) SyncKey(ctx context.Context, key string) error {
+	return s.syncFiles(ctx, func(st Stat) bool { return st.Key == key }, key)
 }
 
 // Below reports whether the key k is the file or directory named by dir, or lies below it; "" is the root.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -20,34 +19,49 @@ import (
 
 // Options of Open. Client, Blocks and Dir are required.
 type Options struct {
-	Client   *cos.Client
-	Blocks   *cache.Blocks
-	Dir      string // staging files and journal; created if absent; locked against other processes
-	Prefix   string // of the keys of this mount: the journal belongs to the bucket and it
-	Defaults AttrDefaults
-	Logger   *slog.Logger     // nil = discard
-	Now      func() time.Time // nil = time.Now
+	Client     *cos.Client
+	Blocks     *cache.Blocks
+	Dir        string           // staging files and journal; created if absent; locked against other processes
+	Prefix     string           // of the keys of this mount: the journal belongs to the bucket and it
+	Defaults   AttrDefaults     // of objects that do not tell theirs
+	NewObjects NewObjects       // what objects made here get
+	Logger     *slog.Logger     // nil = discard
+	Now        func() time.Time // nil = time.Now
 
 	// Background makes Flush return once the journal has the bytes; they are sent AttrDelay later, and
 	// what happens to the file until then costs no request. Fsync waits for COS all the same.
 	Background bool
 
+	Appends            AppendMode    // which commits are sent as appends; 0 = AppendAuto
 	MultipartThreshold int64         // largest file sent as one put, in bytes; 0 = 20 MiB
 	PartThreads        int           // parts of one upload in flight; 0 = 8
 	AttrDelay          time.Duration // how long attributes and directory markers wait for more of them; 0 = 1 s
-	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB
+	RelayLimit         int64         // largest object copied through this host when COS refuses to; 0 = 1 GiB, negative = none
 	SettleTime         time.Duration // how long a request without a reply may still take effect: its key waits; 0 = 10 s
 	CommitThreads      int           // commits that nobody waits for, in flight; 0 = 8
+	UploadGrace        time.Duration // age of an upload without parts that may be another client's, before it is aborted; 0 = 1 h
 	StagingBytes       int64         // most bytes in staging files; past them writers wait, then get ErrStagingFull; 0 = no limit
-	IgnoreACL          bool          // do not ask for an object's ACL before copying it: copies then get the bucket's
+	CopyLimit          int64         // most bytes that one request copies; 0 = 5 GiB, the service's own limit
+	Versioned          bool          // the bucket keeps versions: the service then overwrites what it was told not to, and is asked before
+	ClaimAtOpen        bool          // Claim makes the object of an exclusive creation at once, instead of the first commit
+	IgnoreACL          bool          // do not ask for the ACL and tags of an object that is replaced or copied: it then gets the bucket's, and none
 
 	// Changed is told of keys whose bytes or attributes are not what the kernel was told. It must not
 	// block and must not call the Store. nil = nobody cares.
 	Changed func(key string)
 
+	// Made is told of each version that this Store made and that is still there, when the Store stops keeping
+	// it: a while later, or in Close. It must not block and must not call the Store. nil = nobody cares.
+	Made func(key string, at time.Time, v Version, a Attr)
+
 	// Failpoint is called with the name of each step that changes what a crash would leave; see failpoint.go.
 	// Tests end the process in it. nil = not called.
 	Failpoint func(name string)
+
+	// Of tests that cut the power:
+	journalIn  journal.Options     // another file system for the journal
+	journalDir string              // where it is there; "" = in Dir
+	synced     func(staged string) // told of each staging file once it and its name are on the disk
 }
 
 // withDefaults fills in what zero means.
@@ -61,13 +75,21 @@ func (o Options) withDefaults() Options {
 	if o.Changed == nil {
 		o.Changed = func(string) {}
 	}
+	if o.Made == nil {
+		o.Made = func(string, time.Time, Version, Attr) {}
+	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
 	}
+	if o.synced == nil {
+		o.synced = func(string) {}
+	}
+	o.journalIn.Logger = o.Logger
 	o.MultipartThreshold = cmp.Or(o.MultipartThreshold, 20<<20)
 	o.PartThreads = cmp.Or(o.PartThreads, 8)
 	o.AttrDelay = cmp.Or(o.AttrDelay, time.Second)
 	o.SettleTime = cmp.Or(o.SettleTime, 10*time.Second)
+	o.UploadGrace = cmp.Or(o.UploadGrace, time.Hour)
 	o.RelayLimit = cmp.Or(o.RelayLimit, 1<<30)
 	o.CommitThreads = cmp.Or(o.CommitThreads, 8)
 	return o
@@ -81,9 +103,12 @@ type Store struct {
 	turns    turns
 	lazy     *lazyQueue
 	removals *removals
+	orphans  *orphans
 	refused  refusals
 	late     late
+	pace     pacer
 	budget   budget
+	copies   copies
 	journal  *journal.Journal
 	recovery Recovery // immutable after Open
 
@@ -102,16 +127,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Store{Options: o, cancel: cancel, names: make(names), parked: make(map[uint64]*File)}
-	s.ctx = cos.WithUnclear(ctx, s.late.note)
+	s.orphans = newOrphans(s)
+	s.ctx = cos.WithUnclear(ctx, s.noteUnclear)
 	s.budget.limit = o.StagingBytes
 	s.late.settle, s.late.now = o.SettleTime, s.now
-	if err := os.MkdirAll(s.stagingDir(), 0o700); err != nil {
+	if err := journal.MakeDir(nil, s.stagingDir()); err != nil {
 		cancel()
 		return nil, fmt.Errorf("create staging directory: %w", err)
 	}
 	var err error
-	s.journal, err = journal.Open(filepath.Join(o.Dir, "journal"), journal.Identity{Bucket: o.Client.Bucket(), Prefix: o.Prefix},
-		journal.Options{Logger: o.Logger})
+	s.journal, err = journal.Open(cmp.Or(o.journalDir, filepath.Join(o.Dir, "journal")), journal.Identity{Bucket: o.Client.Bucket(), Prefix: o.Prefix},
+		o.journalIn)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -140,6 +166,7 @@ func (s *Store) recover() error {
 	}
 	s.lazy, s.removals = newLazyQueue(s), newRemovals(s)
 	s.removals.start()
+	s.orphans.start()
 	if !st.Empty() || n > 0 {
 		s.finish(st)
 		r := s.recovery
@@ -157,11 +184,13 @@ func (s *Store) now() time.Time { return s.Options.Now() }
 // Close commits everything that is dirty, waits for it, and ends the Store. The error joins what could
 // not be committed. It ends early, with an error, when ctx does.
 func (s *Store) Close(ctx context.Context) error {
+	defer s.orphans.wg.Wait()
 	defer s.removals.wg.Wait()
 	s.lazy.stop()
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
 	err := errors.Join(s.Sync(ctx, ""), s.deleteAllDoomed())
+	s.tellMade()
 	s.mu.Lock()
 	s.closed = true
 	files := s.allFilesLocked()
@@ -274,7 +303,9 @@ func (s *Store) create(key string, a Attr, m CreateMode) (*File, error) {
 	a.Known = true
 	f := s.newFileLocked(key, a)
 	f.aclKnown, f.tagsKnown = true, true
-	f.shadows = e.doomed != nil || s.removals.waits(key)
+	if s.goingLocked(key, e) {
+		f.shadowLocked()
+	}
 	f.create, f.fresh = m, !f.shadows
 	f.neverCommitted, f.appendOnly = true, true
 	e.file = f

@@ -42,6 +42,15 @@ func (t *turns) enter(keys, trees []string) *turn {
 	return n
 }
 
+// enter waits for a turn on keys and on every key that begins with one of trees.
+func (s *Store) enter(keys, trees []string) (*turn, error) {
+	t := s.turns.enter(keys, trees)
+	if err := t.wait(s.ctx); err != nil {
+		return nil, ErrClosed
+	}
+	return t, nil
+}
+
 // conflicts reports whether the two may not run at the same time.
 func (n *turn) conflicts(o *turn) bool {
 	for _, k := range n.keys {

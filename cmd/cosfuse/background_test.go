@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cosfuse/cos/cosserver"
+	"cosfuse/fs"
 	"cosfuse/writeback"
 )
 
@@ -118,6 +119,37 @@ func TestSync(t *testing.T) {
 	r.run(t, exitOK, "sync", "--cache-dir", r.record(t).cacheDir)
 	if got := r.object(t, "bad/a.txt"); got != "bad" {
 		t.Errorf("in the bucket: %q", got)
+	}
+	r.run(t, exitOK, "umount", "mnt")
+}
+
+// TestSyncOfHiddenFile commits a file that a directory of the same name hides, and one whose own name looks as
+// if it were one, each by itself.
+func TestSyncOfHiddenFile(t *testing.T) {
+	r := newRemote(t)
+	for _, key := range []string{"a", "a/b", "a.~object"} {
+		if _, err := r.client.Put(t.Context(), key, strings.NewReader("theirs"), 6, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.run(t, exitOK, append(r.args, "--commit=background")...)
+	r.srv.SetRules([]cosserver.Rule{{Op: "PutObject", Action: cosserver.Fail, Status: 403, Code: "AccessDenied"}})
+	names := map[string]string{"a.~object": "a", "a/b": "a/b", "a.~object.~object": "a.~object"}
+	for name := range names {
+		writeFile(t, filepath.Join(r.mnt, name), "ours")
+	}
+	for name, key := range names {
+		out := r.run(t, exitUncommitted, "sync", filepath.Join(r.mnt, name))
+		if !strings.Contains(out, " "+fs.PathOf("", key)+" (") || strings.Count(out, "access denied") != 1 {
+			t.Errorf("sync of %s said %q", name, out)
+		}
+	}
+	r.srv.SetRules(nil)
+	for name, key := range names {
+		r.run(t, exitOK, "sync", filepath.Join(r.mnt, name))
+		if got := r.object(t, key); got != "ours" {
+			t.Errorf("in the bucket %s is %q", key, got)
+		}
 	}
 	r.run(t, exitOK, "umount", "mnt")
 }

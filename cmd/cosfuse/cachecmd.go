@@ -36,12 +36,7 @@ func (c *cli) cacheCommand() *cobra.Command {
 		Long:                  cacheLong,
 		Example:               "  cosfuse cache ~/mnt\n\n  # give back disk space\n  cosfuse cache ~/mnt --trim 1GiB",
 		DisableFlagsInUseLine: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return wantArgs(cmd, args, "the mountpoint")
-		},
+		Args:                  optionalMountpoint,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), stopSignals...)
 			defer stop()
@@ -113,7 +108,7 @@ func leftCache(ctx context.Context, cacheDir string, o *cacheCommandOptions) (r 
 	const unbounded = 1 << 50 // nothing is written, and nothing goes by itself
 	b, err := cache.NewBlocks(ctx, cache.BlocksOptions{MemoryBytes: 16 << 20, Disk: &cache.DiskOptions{Dir: dir, MaxBytes: unbounded}})
 	if err != nil {
-		return r, explainBlocks(err)
+		return r, explainKept(err, blocksName)
 	}
 	defer b.Close()
 	if o.trims {

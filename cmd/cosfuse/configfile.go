@@ -18,6 +18,9 @@ import (
 // maxConfigBytes bounds a config file; a larger one is not one.
 const maxConfigBytes = 1 << 20
 
+// notInConfig are the flags that a config file cannot give.
+var notInConfig = []string{"config", "help", "options"}
+
 // entry is one "key: value" of a config file. The value is as written, so that 0644 stays octal.
 type entry struct {
 	key, value string
@@ -56,10 +59,10 @@ func (o *mountOptions) applyEntry(f *pflag.FlagSet, e entry) error {
 		return nil
 	}
 	flag := f.Lookup(e.key)
-	if flag == nil || e.key == "config" || e.key == "help" {
+	if flag == nil || slices.Contains(notInConfig, e.key) {
 		names := []string{"secret-id", "secret-key", "session-token"}
 		f.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
-		names = slices.DeleteFunc(names, func(n string) bool { return n == "config" || n == "help" })
+		names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(notInConfig, n) })
 		mend := "\"cosfuse mount --help\" lists the options"
 		if s, ok := nearest(e.key, names); ok {
 			mend = fmt.Sprintf("did you mean %q?", s)

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cosfuse/fs"
 	"cosfuse/writeback"
 )
 
@@ -33,6 +34,7 @@ const (
 type keeper interface {
 	rescuer
 	SyncBelow(ctx context.Context, key string) error
+	SyncKey(ctx context.Context, key string) error
 	PendingRemovals() []string
 	FlushRemovals(prefix string) error
 }
@@ -219,31 +221,55 @@ type writeState struct {
 	Removals int          `json:"removals"` // deletions that wait
 }
 
-// below returns the files at or below the key of path.
-func (c *control) below(path string) []fileStatus {
+// place is what a path below the mountpoint stands for: an object, and unless alone is set the directory of
+// that name with all that is below it.
+type place struct {
+	key   string
+	alone bool
+}
+
+// place finds out what query "path" stands for, and answers itself if it is nothing.
+func (c *control) place(w http.ResponseWriter, r *http.Request) (p place, ok bool) {
+	var err error
+	p.key, p.alone, err = fs.KeyOf(c.prefix, r.URL.Query().Get("path"))
+	if err != nil {
+		refuse(w, http.StatusNotFound, exitUsage, fmt.Errorf("path %q: %w", r.URL.Query().Get("path"), err))
+		return p, false
+	}
+	return p, true
+}
+
+// at returns the files at a place.
+func (c *control) at(p place) []fileStatus {
 	var list []writeback.FileStatus
 	for _, f := range c.state.Status() {
-		if writeback.Below(f.Key, c.key(path)) {
+		if f.Key == p.key || !p.alone && writeback.Below(f.Key, p.key) {
 			list = append(list, f)
 		}
 	}
 	return reportFiles(list, c.prefix, time.Now())
 }
 
-// key is that of a path below the mountpoint.
-func (c *control) key(path string) string { return c.prefix + path }
-
-// directory is the prefix of what is below a path.
-func (c *control) directory(path string) string {
-	if path == "" {
-		return c.prefix
+// commit commits the files at a place, and makes the deletions that wait below it.
+func (c *control) commit(ctx context.Context, p place) (files, removals error) {
+	if p.alone {
+		return c.state.SyncKey(ctx, p.key), nil
 	}
-	return c.key(path) + "/"
+	files = c.state.SyncBelow(ctx, p.key)
+	dir := p.key
+	if dir != c.prefix {
+		dir += "/"
+	}
+	return files, c.state.FlushRemovals(dir)
 }
 
 // status answers what is dirty; query "path" restricts it, "totals" leaves the files out.
 func (c *control) status(w http.ResponseWriter, r *http.Request) {
-	files := c.below(r.URL.Query().Get("path"))
+	p, ok := c.place(w, r)
+	if !ok {
+		return
+	}
+	files := c.at(p)
 	answer := writeState{Files: files, Totals: sum(files), Removals: len(c.state.PendingRemovals())}
 	if r.URL.Query().Has("totals") {
 		answer.Files = nil
@@ -265,10 +291,13 @@ func (c *control) sync(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer done()
-	path := r.URL.Query().Get("path")
+	p, ok := c.place(w, r)
+	if !ok {
+		return
+	}
 	answer := syncReply{Left: []fileStatus{}}
-	err = c.state.SyncBelow(r.Context(), c.key(path))
-	for _, f := range c.below(path) {
+	err, removalErr := c.commit(r.Context(), p)
+	for _, f := range c.at(p) {
 		if f.State == writeback.StateFailed || f.State.Kept() {
 			answer.Left = append(answer.Left, f)
 		}
@@ -276,7 +305,7 @@ func (c *control) sync(w http.ResponseWriter, r *http.Request) {
 	if len(answer.Left) > 0 {
 		err = nil // told
 	}
-	if err = errors.Join(err, c.state.FlushRemovals(c.directory(path))); err != nil {
+	if err = errors.Join(err, removalErr); err != nil {
 		answer.Error = err.Error()
 	}
 	reply(w, answer)

@@ -96,6 +96,41 @@ func TestControlSync(t *testing.T) {
 	}
 }
 
+// TestControlNames asks about names that stand for keys other than themselves.
+func TestControlNames(t *testing.T) {
+	state := &fakeKeeper{files: []writeback.FileStatus{
+		{Key: "p/a", State: writeback.StateFailed, Left: 1}, {Key: "p/a/b", State: writeback.StateFailed, Left: 2},
+		{Key: "p/a.~object", State: writeback.StateFailed, Left: 4},
+	}}
+	_, d := startTestControl(t, state)
+	for _, tt := range []struct {
+		path, synced, flushed, left string
+		bytes                       int64
+	}{
+		{"a", "p/a", "p/a/", "a a/b", 3},
+		{"a.~object", "only p/a", "", "a", 1},
+		{"a.~object.~object", "p/a.~object", "p/a.~object/", "a.~object.~object", 4},
+	} {
+		state.flushed = ""
+		got, err := d.sync(t.Context(), tt.path)
+		var left []string
+		for _, f := range got.Left {
+			left = append(left, f.Path)
+		}
+		if err != nil || state.synced != tt.synced || state.flushed != tt.flushed || strings.Join(left, " ") != tt.left {
+			t.Errorf("sync of %q synced %q, flushed %q, left %q, %v", tt.path, state.synced, state.flushed, left, err)
+		}
+		if sum, err := d.totals(t.Context(), tt.path); err != nil || sum.BytesLeft != tt.bytes {
+			t.Errorf("%q: %+v, %v, want %d bytes", tt.path, sum, err, tt.bytes)
+		}
+	}
+	for _, path := range []string{"a//b", "\xff"} {
+		if _, err := d.sync(t.Context(), path); exitCode(err) != exitUsage {
+			t.Errorf("sync of %q: %v", path, err)
+		}
+	}
+}
+
 // TestControlDrains checks that the state is left alone once it is about to be closed, but can be seen.
 func TestControlDrains(t *testing.T) {
 	ctl, d := startTestControl(t, &fakeKeeper{})

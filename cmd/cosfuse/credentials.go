@@ -6,6 +6,7 @@ import (
 	iofs "io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -25,40 +26,69 @@ func (s secret) String() string { return "credentials from " + s.from }
 // LogValue hides the keys from structured logs.
 func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
+// environmentSecret reads our variables, else those of COSFS.
 func environmentSecret(getenv func(string) string) secret {
-	return secret{
+	ours := secret{
 		id: getenv("COS_SECRET_ID"), key: getenv("COS_SECRET_KEY"), token: getenv("COS_SESSION_TOKEN"),
 		from: "the environment (COS_SECRET_ID, COS_SECRET_KEY)",
 	}
+	if ours.id != "" || ours.key != "" {
+		return ours
+	}
+	return secret{
+		id: getenv("COSACCESSKEYID"), key: getenv("COSSECRETACCESSKEY"),
+		from: "the environment (COSACCESSKEYID, COSSECRETACCESSKEY)",
+	}
 }
 
-// chooseCredentials leaves one source: what a flag names, else the environment, else the config file.
-func (o *mountOptions) chooseCredentials(f *pflag.FlagSet, env secret) {
+// chooseCredentials leaves one source: what a flag names, else the environment, else the config file, else the
+// files that COSFS reads if it is told of none.
+func (o *mountOptions) chooseCredentials(f *pflag.FlagSet, env secret, getenv func(string) string) {
 	switch {
 	case f.Changed("anonymous") && o.anonymous && !f.Changed("credentials"):
-		o.credentialsFile, o.secret = "", secret{}
+		o.credentialsFile, o.role, o.secret = "", "", secret{}
 	case f.Changed("credentials"):
 		o.secret = secret{}
 		o.anonymous = o.anonymous && f.Changed("anonymous") // both: validate refuses it
+		if o.roleEndpoint == "" {
+			o.role = "" // as with COSFS, it says then that the file is renewed, which is looked for anyway
+		}
+	case f.Changed("role"):
+		o.credentialsFile, o.anonymous, o.secret = "", false, secret{}
 	case env.id != "" || env.key != "":
-		o.credentialsFile, o.anonymous, o.secret = "", false, env
+		o.credentialsFile, o.role, o.anonymous, o.secret = "", "", false, env
+	case o.local == "" && !o.anonymous && o.credentialsFile == "" && o.role == "" && o.secret.from == "":
+		o.credentialsFile = o.usualFile(getenv)
 	}
+}
+
+// usualFile is the file of COSFS that this user has, or "".
+func (o *mountOptions) usualFile(getenv func(string) string) string {
+	if file := getenv("COS_CREDENTIAL_FILE"); file != "" {
+		return file
+	}
+	for _, file := range []string{filepath.Join(homeDir(getenv), ".passwd-cosfs"), o.systemFile} {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file
+		}
+	}
+	return ""
 }
 
 // validateCredentials wants exactly one source, and of the secrets we hold here, a sane shape. Files
 // are checked when they are read.
 func (o *mountOptions) validateCredentials() error {
 	sources := 0
-	for _, given := range []bool{o.local != "", o.anonymous, o.credentialsFile != "", o.secret.from != ""} {
+	for _, given := range []bool{o.local != "", o.anonymous, o.credentialsFile != "", o.role != "", o.secret.from != ""} {
 		if given {
 			sources++
 		}
 	}
 	switch {
 	case sources > 1:
-		return usageError("give one of them", "credentials are given in more than one way: anonymous, a file, secrets in the config file")
+		return usageError("give one of them", "credentials are given in more than one way: anonymous, a file, a role, secrets in the config file")
 	case sources == 0:
-		return usageError("set COS_SECRET_ID and COS_SECRET_KEY in the environment, or use --credentials FILE, "+
+		return usageError("set COS_SECRET_ID and COS_SECRET_KEY in the environment, or use --credentials FILE, --role NAME, "+
 			"or --anonymous for a public bucket", "no credentials were given")
 	case o.secret.from == "":
 		return nil
@@ -80,14 +110,28 @@ func (o *mountOptions) provider(ctx context.Context) (cos.Provider, error) {
 	switch {
 	case o.anonymous:
 		return nil, nil
+	case o.role != "":
+		return o.roleProvider(ctx)
 	case o.credentialsFile == "":
 		return cos.Static{Value: o.secret.credentials()}, nil
 	}
-	file := cos.File{Path: o.credentialsFile}
-	if _, err := readCredentials(ctx, o.credentialsFile); err != nil {
+	file := cos.File{Path: o.credentialsFile, Bucket: o.bucket}
+	if _, err := readCredentials(ctx, file); err != nil {
 		return nil, err
 	}
 	return file, nil
+}
+
+// roleProvider asks once, so that a machine without the role is told now.
+func (o *mountOptions) roleProvider(ctx context.Context) (cos.Provider, error) {
+	role := cos.Role{Name: o.role, URL: o.roleEndpoint}
+	if o.role == "default" {
+		role.Name = ""
+	}
+	if _, err := role.Credentials(ctx); err != nil {
+		return nil, usageError("bind a CAM role to this machine in the console, or use --credentials FILE", "%w", err)
+	}
+	return role, nil
 }
 
 func (s secret) credentials() cos.Credentials {
@@ -95,8 +139,9 @@ func (s secret) credentials() cos.Credentials {
 }
 
 // readCredentials reads a credentials file, with errors that say what to do.
-func readCredentials(ctx context.Context, path string) (cos.Credentials, error) {
-	creds, err := cos.File{Path: path}.Credentials(ctx)
+func readCredentials(ctx context.Context, file cos.File) (cos.Credentials, error) {
+	path := file.Path
+	creds, err := file.Credentials(ctx)
 	switch {
 	case err == nil:
 		return creds, nil
@@ -109,5 +154,5 @@ func readCredentials(ctx context.Context, path string) (cos.Credentials, error) 
 		return creds, usageError("run chmod 600 "+path,
 			"credentials file %s can be read by others (mode %04o)", path, info.Mode().Perm())
 	}
-	return creds, usageError("it needs a line \"secret_id = AKID...\" and a line \"secret_key = ...\"", "%w", err)
+	return creds, usageError("it needs a line \"secret_id = AKID...\" and a line \"secret_key = ...\", or a line \"BUCKET-APPID:ID:KEY\"", "%w", err)
 }

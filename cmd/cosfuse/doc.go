@@ -1,7 +1,11 @@
 // Command cosfuse mounts a Tencent COS bucket, or a prefix of one, as a directory.
 //
-// The verbs are mount, umount, status, sync, recover, cache, warmup, refresh, serve and version; "cosfuse help
-// VERB" explains each with examples.
+// The verbs are mount, umount, status, sync, recover, cache, warmup, refresh, serve, install and version; "cosfuse
+// help VERB" explains each with examples.
+//
+// Called mount.cosfuse or umount.fuse.cosfuse it is the helper of mount(8) and umount(8), and exits as those
+// expect: 0, 1 for usage, 32 for all else. Called cosfs it takes the command line of COSFS; COSFS.md lists
+// what becomes of its options.
 //
 // A mount is one process, the daemon. Unless --foreground is given, "cosfuse mount" starts it in a
 // session of its own and returns once the mount answers, or with the daemon's error. The daemon ends

@@ -10,7 +10,21 @@ import (
 )
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(runAs(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// runAs is run for a program that may be called by another name, its first argument.
+func runAs(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if os.Getenv("PATH") == "" { // as mount(8) may leave it; fusermount3 has to be found
+		_ = os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	}
+	c := newCLI(stdin, stdout, stderr)
+	call, err := calledAs(args)
+	if err == nil {
+		c.helper = call.helper
+		return call.status(c.run(ctx, call.args))
+	}
+	return call.status(c.failed(err))
 }
 
 // run is the whole command: it parses args, does what they say and returns the exit code. Cancelling
@@ -27,19 +41,23 @@ type cli struct {
 
 	getenv     func(string) string
 	devFuse    string // path of the FUSE device
+	systemFile string // path of the credentials that COSFS keeps for the whole machine
 	mountinfo  string // path of the table of mounts
 	runtimeDir func(uid int) []string
 	open       opener   // mounts a bucket
 	args       []string // of this invocation, for the daemon
+
+	helper bool // mount(8) or umount(8) started us
 }
 
 func newCLI(stdin io.Reader, stdout, stderr io.Writer) *cli {
 	c := &cli{
 		stdin: stdin, stdout: stdout, stderr: stderr,
-		getenv:    os.Getenv,
-		devFuse:   "/dev/fuse",
-		mountinfo: "/proc/self/mountinfo",
-		open:      openVolume,
+		getenv:     os.Getenv,
+		devFuse:    "/dev/fuse",
+		systemFile: "/etc/passwd-cosfs",
+		mountinfo:  "/proc/self/mountinfo",
+		open:       openVolume,
 	}
 	c.runtimeDir = func(uid int) []string { return runtimeDirs(uid, c.getenv) }
 	return c
@@ -52,10 +70,14 @@ func (c *cli) run(ctx context.Context, args []string) int {
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
+	if err := root.ExecuteContext(ctx); err != nil {
+		return c.failed(err)
 	}
+	return exitOK
+}
+
+// failed tells of an error and returns its exit code.
+func (c *cli) failed(err error) int {
 	fmt.Fprintf(c.stderr, "cosfuse: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return exitCode(err)
 }

@@ -18,7 +18,7 @@ const commandEnv = "COSFUSE_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(commandEnv) != "" {
-		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(runAs(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -67,7 +67,7 @@ func TestRunHelpAndVersion(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"no arguments", nil, []string{"mount", "umount", "status", "sync", "recover", "cache", "warmup", "refresh", "serve", "version", "--local", "Exit codes"}},
+		{"no arguments", nil, []string{"mount", "umount", "status", "sync", "recover", "cache", "warmup", "refresh", "serve", "install", "version", "--local", "Exit codes"}},
 		{"mount", []string{"mount", "--help"}, []string{"Examples:", "--region", "default 20MiB", "default 1m0s", "COS_SECRET_ID"}},
 		{"umount", []string{"umount", "--help"}, []string{"Examples:", "--lazy"}},
 		{"serve", []string{"serve", "--help"}, []string{"Examples:", "--listen", "--dir"}},
@@ -107,7 +107,7 @@ func TestREADME(t *testing.T) {
 	f.VisitAll(func(flag *pflag.Flag) {
 		row, ok := rows[flag.Name]
 		delete(rows, flag.Name)
-		byItself := flag.DefValue == "" || flag.DefValue == "false" || flag.Name == "uid" || flag.Name == "gid"
+		byItself := flag.DefValue == "" || flag.DefValue == "[]" || flag.DefValue == "false" || flag.Name == "uid" || flag.Name == "gid"
 		if !ok || !byItself && !strings.Contains(row, "`"+flag.DefValue+"`") {
 			t.Errorf("--%s, default %q: the README says %q", flag.Name, flag.DefValue, row)
 		}

@@ -45,7 +45,7 @@ const mountExample = `  # No account: objects are kept in a local directory
   cosfuse mount photos-1250000000 ~/mnt --config ~/.cosfuse.yaml`
 
 func (c *cli) mountCommand() *cobra.Command {
-	o := &mountOptions{}
+	o := &mountOptions{systemFile: c.systemFile}
 	cmd := &cobra.Command{
 		Use:                   "mount (BUCKET-APPID[:/PREFIX] | --local DIR) MNT [flags]",
 		Short:                 "Mount a bucket on a directory",
@@ -53,7 +53,10 @@ func (c *cli) mountCommand() *cobra.Command {
 		Example:               mountExample,
 		DisableFlagsInUseLine: true,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if o.local != "" {
+			if err := o.applyWords(cmd.Flags()); err != nil {
+				return err
+			}
+			if o.local != "" && !o.localSpec {
 				return wantArgs(cmd, args, "the mountpoint")
 			}
 			return wantArgs(cmd, args, "the bucket", "the mountpoint")
@@ -79,6 +82,9 @@ func (c *cli) mountCommand() *cobra.Command {
 func (c *cli) mount(ctx context.Context, o *mountOptions, cmd *cobra.Command, args []string) error {
 	if err := o.load(cmd.Flags(), args, c.getenv); err != nil {
 		return err
+	}
+	if o.fake {
+		return nil
 	}
 	user := terminal{w: c.stderr}
 	if err := c.checkMachine(ctx, o, user.say); err != nil {
@@ -129,6 +135,7 @@ func (c *cli) mountHere(ctx context.Context, o *mountOptions, cmd *cobra.Command
 		return err
 	}
 	log.Info("starting", "version", version(), settings(cmd.Flags()))
+	o.logNotes(log)
 	o.limitMemory(c.getenv)
 	syscall.Umask(0) // the kernel applied the caller's; ours must not take away more
 	err = c.serveMount(ctx, o, log, rep)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,12 +50,13 @@ func (c *cli) clearMount(ctx context.Context, path string, say func(string)) err
 	if err != nil || !mounted || !entry.fuse() {
 		return err
 	}
-	if rec, err := c.findRecord(path, entry); err == nil && rec.alive() {
+	dead := errors.Is(askMount(path), syscall.ENOTCONN)
+	// One that is being killed still has its lock for a moment after the mount is dead.
+	if rec, err := c.findRecord(path, entry); err == nil && rec.alive() && !dead {
 		return machineError("unmount it first: cosfuse umount "+path,
 			"%s is already mounted: process %d serves %s there", path, rec.PID, rec.Source)
 	}
-	// Unlike stat, statfs is never answered by the kernel alone.
-	if err := unix.Statfs(path, &unix.Statfs_t{}); !errors.Is(err, syscall.ENOTCONN) {
+	if !dead {
 		return machineError("unmount it first: umount "+path,
 			"%s is already mounted: %s (%s) is there", path, entry.source, entry.fstype)
 	}
@@ -67,6 +69,25 @@ func (c *cli) clearMount(ctx context.Context, path string, say func(string)) err
 	}
 	say("the process that served " + path + " had died; its dead mount was taken away (umount -l)")
 	return nil
+}
+
+// answerTime is how long a mount is waited for that may hang.
+const answerTime = 2 * time.Second
+
+// askMount asks the process behind a mount, which nothing but statfs does for sure. The error is
+// context.DeadlineExceeded if there is no answer.
+func askMount(path string) error {
+	answer := make(chan error, 1)
+	// Not waited for: nothing ends the question but the end of the mount, or of this process.
+	go func() { answer <- unix.Statfs(path, &unix.Statfs_t{}) }()
+	late := time.NewTimer(answerTime)
+	defer late.Stop()
+	select {
+	case err := <-answer:
+		return err
+	case <-late.C:
+		return context.DeadlineExceeded
+	}
 }
 
 func checkDirectory(path string, nonEmpty bool) error {

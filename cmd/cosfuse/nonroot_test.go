@@ -69,6 +69,18 @@ cosfuse mount --allow-other --local home/data home/mnt 2>&1 || echo "exit code $
 mkdir mnt
 cosfuse mount --local home/data mnt 2>&1 || echo "exit code $?"
 `, "you may not write to mountpoint"},
+		{"user line of fstab", `
+sbin=$(readlink -f /sbin)
+mkdir -m 755 orig links && mount --bind "$sbin" orig && cp -as "$PWD/orig/." links/ && rm -f links/*mount.*cosf* && mount --bind links "$sbin"
+ln -s "$PWD/cosfuse" /sbin/mount.cosfuse && ln -s "$PWD/cosfuse" /sbin/umount.fuse.cosfuse
+echo "some-name $PWD/home/mnt cosfuse noauto,user,_netdev,local=$PWD/home/data,cache-dir=$PWD/home/cache 0 0" >fstab && mount --bind fstab /etc/fstab
+` + "export " + commandEnv + "=1 GORACE=atexit_sleep_ms=0" + `
+run mount home/mnt
+run sh -c 'echo text > home/mnt/a.txt'
+findmnt -no SOURCE,OPTIONS home/mnt | sed s/,max_read.*//
+run umount home/mnt
+findmnt home/mnt || echo gone
+`, "some-name rw,nosuid,nodev,noexec,relatime,user_id=" + nobody + ",group_id=" + nobody + ",default_permissions\ngone"},
 		{"no fusermount3", `
 mkdir bin && ln -s "$(command -v setpriv)" bin/
 PATH=$PWD/bin cosfuse mount --local home/data home/mnt 2>&1 || echo "exit code $?"

@@ -108,6 +108,9 @@ func (o *offline) connect(ctx context.Context, c *cli, opt *writeback.Options, c
 		o.undo = append(o.undo, func() { _ = server.close(ctx) }) // what was asked for is answered
 		client.Endpoint, client.Credentials = server.listener.URL, server.credentials
 	}
+	so := m.storeOptions()
+	so.Dir, so.Logger = opt.Dir, opt.Logger
+	*opt = so
 	if opt.Client, err = cos.New(client); err != nil {
 		return err
 	}
@@ -116,7 +119,6 @@ func (o *offline) connect(ctx context.Context, c *cli, opt *writeback.Options, c
 		return err
 	}
 	o.undo = append(o.undo, opt.Blocks.Close)
-	opt.MultipartThreshold, opt.PartThreads = int64(m.multipartThreshold), m.threads
 	return nil
 }
 
@@ -135,6 +137,9 @@ func (c *cli) optionsOf(cacheDir, credentials string) (*mountOptions, error) {
 	}
 	if a.Local != "" {
 		set["region"], set["credentials"] = "", ""
+	}
+	if credentials == "" {
+		set["role"], set["role-endpoint"] = a.Role, a.RoleEndpoint
 	}
 	if a.Anonymous && credentials == "" {
 		set["anonymous"] = "true"

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	osuser "os/user"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"cosfuse/cos/cosserver"
+	"cosfuse/fs"
+	"cosfuse/writeback"
 )
 
 // mountOptions is everything that can be told to a mount. Flags, environment and config file fill
@@ -23,11 +26,15 @@ type mountOptions struct {
 	endpoint        string
 	configFile      string
 	credentialsFile string
+	systemFile      string // credentials of COSFS for the whole machine, read if nothing else is said
 	anonymous       bool
+	role            string // of this machine, whose credentials are used; empty: none
+	roleEndpoint    string
 	secret          secret // from environment or config file
 
 	commit     commitMode
 	consistent consistency
+	stat       statSource
 	cacheDir   string
 	staging    byteSize
 	memory     byteSize
@@ -40,9 +47,35 @@ type mountOptions struct {
 	readOnly, allowOther, nonEmpty bool
 	uid, gid                       uint32
 	fileMode, dirMode              fileMode
+	forceUID, forceGID             optionalID
+	umask, rootMode                optionalMode
 	metaTTL, negativeTTL           time.Duration
 	multipartThreshold             byteSize
 	threads                        int
+	objects                        objectOptions
+
+	appends    writeback.AppendMode
+	exclAtOpen bool
+	copyACL    bool
+	relayLimit byteSize // 0 is none
+
+	lists []string // -o lists; what follows is what only they can say
+	wordOptions
+}
+
+// wordOptions are those that have no flag.
+type wordOptions struct {
+	mountFlags   []string // nosuid and the like
+	named        string   // source as the mount table shows it; empty: our own name for it
+	localSpec    bool     // --local came from -o: the source is an argument all the same
+	cacheBase    string   // where the default cache directory goes; empty: as always
+	dropReads    bool     // what is cached of what was read is not kept over mounts
+	retries      int
+	dialTimeout  time.Duration // 0: the client's default
+	stallTimeout time.Duration
+	userAgent    string
+	sloppy, fake bool
+	notes        []note
 }
 
 // addFlags binds o to flags and sets the defaults. It is the one table of the mount's options: the
@@ -53,7 +86,9 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.endpoint, "endpoint", "",
 		"`URL` of the service, such as http://cos.ap-guangzhou.myqcloud.com or\nhttp://127.0.0.1:9000 (default https://cos.REGION.myqcloud.com)")
 	f.StringVar(&o.local, "local", "", "keep the objects in `DIR` of this machine, served by a COS server inside the mount;\nno bucket and no account is needed, DIR is created")
-	f.StringVar(&o.credentialsFile, "credentials", "", "`FILE` with secret_id, secret_key and perhaps session_token; mode 0600")
+	f.StringVar(&o.credentialsFile, "credentials", "", "`FILE` with secret_id, secret_key and perhaps session_token, or as COSFS reads it; mode 0600")
+	f.StringVar(&o.role, "role", "", "use the temporary credentials of this machine's CAM role `NAME`; \"default\" is the first it has")
+	f.StringVar(&o.roleEndpoint, "role-endpoint", "", "`URL` where machines ask for the credentials of a role (default: the instance metadata service)")
 	f.BoolVar(&o.anonymous, "anonymous", false, "sign nothing: for a public bucket")
 	f.StringVar(&o.configFile, "config", "", "YAML `FILE` with any of these options, without the dashes, and secret-id,\nsecret-key, session-token; flags and environment win over it")
 
@@ -66,24 +101,34 @@ func (o *mountOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(&o.fileMode, "file-mode", "octal permissions of files that do not tell theirs")
 	f.Var(&o.dirMode, "dir-mode", "octal permissions of directories that do not tell theirs")
 
+	f.Var(&o.forceUID, "force-uid", "owner (`UID`) that everything shows, whatever the objects tell")
+	f.Var(&o.forceGID, "force-gid", "group (`GID`) that everything shows")
+	f.Var(&o.umask, "umask", "octal `MASK`: everything shows the permissions 0777 without it, whatever the objects tell")
+	f.Var(&o.rootMode, "root-mode", "octal permissions that the mounted directory itself shows")
+
 	o.commit = commitClose
 	f.Var(&o.commit, "commit", "when close returns: close = once the bucket has the bytes; background = once they are\nsafe in the cache directory, from where they are sent a moment later. fsync always\nwaits for the bucket")
 	f.Var(&o.consistent, "consistency", "what open takes for a file's present version: close-to-open = what the bucket confirmed within the\nlast second, or it is asked; relaxed = what it confirmed within --meta-ttl; strict = as close-to-open,\nand names and attributes are asked for every time, whatever the TTLs")
+	f.Var(&o.stat, "stat", "where modes, owners, times and links come from: head = the objects, each asked once for each version;\nlist = nowhere: all are regular files with the defaults and the time the bucket got them, and no\nrequest but listings is made to show them. For buckets whose objects carry none")
 	f.DurationVar(&o.metaTTL, "meta-ttl", time.Minute, "how long names and attributes are trusted; 0s asks every time")
 	f.DurationVar(&o.negativeTTL, "negative-ttl", 5*time.Second, "how long a name that was absent is taken as absent")
 	o.memory = 256 << 20
-	f.Var(&o.memory, "memory", "memory for cached blocks")
+	f.Var(&o.memory, "memory", "memory for cached blocks, three quarters of it, and for listings and attributes")
 	o.diskCache, o.diskFree = 10<<30, 1<<30
-	f.Var(&o.diskCache, "disk-cache-size", "what was read is kept in the cache directory, up to so much; 0 keeps nothing")
+	f.Var(&o.diskCache, "disk-cache-size", "what was read is kept in the cache directory, up to so much, and up to 64 MiB of attributes;\n0 keeps nothing")
 	f.Var(&o.diskFree, "disk-cache-min-free", "space that what is kept there leaves on the filesystem")
 	o.multipartThreshold = 20 << 20
 	f.Var(&o.multipartThreshold, "multipart-threshold", "larger files are uploaded in parts, 1MiB to 5GiB")
 	f.Var(&o.staging, "staging", "most bytes that uncommitted files may take in the cache directory: past them writers\nwait, then get ENOSPC; 0B is as many as its disk holds")
 	f.IntVar(&o.threads, "threads", 8, "parts of one file uploaded at the same time, 1 to 256")
 
+	o.addWriteFlags(f)
+	o.objects.addFlags(f)
+
 	f.StringVar(&o.cacheDir, "cache-dir", "", "`DIR` for what is not committed yet, what was read, and the log (default: one per bucket and prefix in\n/var/cache/cosfuse for root, else in $XDG_CACHE_HOME/cosfuse or ~/.cache/cosfuse)")
 	f.BoolVarP(&o.foreground, "foreground", "f", false, "stay in the foreground; Ctrl-C unmounts")
 	f.Var(&o.logLevel, "log-level", "debug, info, warn or error")
+	f.StringArrayVarP(&o.lists, "options", "o", nil, "`LIST` of options with commas between them: those of mount(8), those of COSFS, and these here without\nthe dashes, as in -o ro,allow_other,region=ap-guangzhou")
 	f.StringVar(&o.logFile, "log-file", "", "`FILE` for the log (default: cosfuse.log in the cache directory, with --foreground\nstandard error)")
 }
 
@@ -98,10 +143,13 @@ func (o *mountOptions) load(f *pflag.FlagSet, args []string, getenv func(string)
 	if v := getenv("COS_REGION"); v != "" && !f.Changed("region") {
 		o.region = v
 	}
-	o.chooseCredentials(f, environmentSecret(getenv))
+	o.chooseCredentials(f, environmentSecret(getenv), getenv)
 	target, mountpoint := "", args[len(args)-1]
 	if len(args) > 1 {
 		target = args[0]
+	}
+	if o.localSpec && o.local == "" {
+		o.local = target
 	}
 	return o.validate(target, mountpoint, getenv)
 }
@@ -115,6 +163,9 @@ func (o *mountOptions) validate(target, mountpoint string, getenv func(string) s
 		return err
 	}
 	if err := o.validateNumbers(); err != nil {
+		return err
+	}
+	if err := o.objects.validate(); err != nil {
 		return err
 	}
 	o.mountpoint = mountpoint
@@ -141,8 +192,8 @@ func (o *mountOptions) validate(target, mountpoint string, getenv func(string) s
 // validateService checks what names the bucket.
 func (o *mountOptions) validateService(target string) (err error) {
 	if o.local != "" {
-		if o.endpoint != "" || o.credentialsFile != "" || o.anonymous {
-			return usageError("leave out --endpoint, --credentials and --anonymous",
+		if o.endpoint != "" || o.credentialsFile != "" || o.anonymous || o.role != "" {
+			return usageError("leave out --endpoint, --credentials, --role and --anonymous",
 				"--local brings a server and credentials of its own")
 		}
 		o.bucket, o.region, o.secret = cosserver.DefaultBucket, cosserver.DefaultRegion, secret{}
@@ -186,7 +237,29 @@ func (o *mountOptions) validateNumbers() error {
 	return nil
 }
 
-// source names what is mounted, for messages and the mount table.
+// fsName is the source that the mount table shows. What mount(8) was given it must show as it was: by that,
+// "mount -a" knows what is mounted already.
+func (o *mountOptions) fsName() string {
+	if o.named != "" {
+		return o.named
+	}
+	return o.source()
+}
+
+// shown is what the mount tells in place of what objects do.
+func (o *mountOptions) shown() fs.Shown {
+	s := fs.Shown{UID: o.forceUID.pointer(), GID: o.forceGID.pointer()}
+	if o.umask.given {
+		perm := 0o777 &^ o.umask.mode
+		s.Perm = &perm
+	}
+	if o.rootMode.given {
+		s.RootPerm = &o.rootMode.mode
+	}
+	return s
+}
+
+// source names what is mounted, for messages.
 func (o *mountOptions) source() string {
 	switch {
 	case o.local != "":
@@ -208,17 +281,31 @@ func settings(f *pflag.FlagSet) slog.Attr {
 	return slog.Group("settings", attrs...)
 }
 
+// homeDir is HOME, or without it, as under mount(8), what the system has for this user; "" is none.
+func homeDir(getenv func(string) string) string {
+	if home := getenv("HOME"); home != "" {
+		return home
+	}
+	me, err := osuser.Current()
+	if err != nil {
+		return ""
+	}
+	return me.HomeDir
+}
+
 // defaultCacheDir is one directory per user and mounted thing. Two prefixes of a bucket, or buckets
 // of one name at two services, do not share.
 func (o *mountOptions) defaultCacheDir(getenv func(string) string) (string, error) {
 	base := getenv("XDG_CACHE_HOME")
 	switch {
+	case o.cacheBase != "":
+		base = o.cacheBase
 	case base != "" && filepath.IsAbs(base):
 		base = filepath.Join(base, "cosfuse")
 	case os.Getuid() == 0:
 		base = "/var/cache/cosfuse"
-	case getenv("HOME") != "":
-		base = filepath.Join(getenv("HOME"), ".cache", "cosfuse")
+	case homeDir(getenv) != "":
+		base = filepath.Join(homeDir(getenv), ".cache", "cosfuse")
 	default:
 		return "", usageError("use --cache-dir DIR", "there is no HOME to keep the cache directory in")
 	}

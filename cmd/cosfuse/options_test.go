@@ -114,6 +114,7 @@ func TestConfigFileErrors(t *testing.T) {
 	}{
 		{"unknown option", "region: ap-beijing\nmeta-tll: 5s\n", 0o644, []string{"line 2", `"meta-tll"`, `did you mean "meta-ttl"?`}},
 		{"unknown, nothing near", "zzzzzzzz: 1\n", 0o644, []string{"line 1", "--help"}},
+		{"lists in config", "options: ro\n", 0o644, []string{"unknown option"}},
 		{"config in config", "config: other.yaml\n", 0o644, []string{"unknown option"}},
 		{"bad value", "threads: many\n", 0o644, []string{"line 1", "threads", `"many"`}},
 		{"nested", "region:\n  name: x\n", 0o644, []string{"line 1", "single value"}},

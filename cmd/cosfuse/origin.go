@@ -31,6 +31,8 @@ type origin struct {
 	Anonymous       bool   `json:"anonymous,omitempty"`
 	CredentialsFile string `json:"credentials_file,omitempty"`
 	ConfigFile      string `json:"config_file,omitempty"`
+	Role            string `json:"role,omitempty"`
+	RoleEndpoint    string `json:"role_endpoint,omitempty"`
 }
 
 // origin is that of the mount.
@@ -38,6 +40,7 @@ func (o *mountOptions) origin() origin {
 	return origin{
 		Version: originVersion, Bucket: o.bucket, Prefix: o.prefix, Region: o.region, Endpoint: o.endpoint, Local: o.local,
 		Anonymous: o.anonymous, CredentialsFile: o.credentialsFile, ConfigFile: o.configFile,
+		Role: o.role, RoleEndpoint: o.roleEndpoint,
 	}
 }
 

@@ -83,18 +83,27 @@ type cacheLock struct {
 // errLocked says that another daemon holds the cache directory.
 var errLocked = errors.New("cache directory in use")
 
+// flock locks f without waiting. It returns errLocked if another process has a lock that excludes this one.
+func flock(f *os.File, how int) error {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return errLocked
+	case err != nil:
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
 // lockCache takes the lock of dir without waiting. It returns errLocked if another process has it.
 func lockCache(dir string, rec record) (*cacheLock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(f, unix.LOCK_EX); err != nil {
 		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errLocked
-		}
-		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		return nil, err
 	}
 	rec.cacheDir = dir
 	l := &cacheLock{file: f, rec: rec}

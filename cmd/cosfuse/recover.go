@@ -205,7 +205,11 @@ func (r *recovery) confirm(f fileStatus) error {
 	if r.yes {
 		return nil
 	}
-	fmt.Fprintf(r.stderr, "Forget the local version of %s (%s, %s)? Its bytes are then lost. [y/N] ", printable(f.Path), f.State, byteCount(f.Size))
+	lost := "Its bytes are then lost"
+	if f.Behind != "" && f.BytesLeft == 0 {
+		lost = "It is then called " + printable(f.Behind) + " again"
+	}
+	fmt.Fprintf(r.stderr, "Forget the local version of %s (%s, %s)? %s. [y/N] ", printable(f.Path), f.State, byteCount(f.Size), lost)
 	answer, err := bufio.NewReader(r.stdin).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

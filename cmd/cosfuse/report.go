@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"cosfuse/fs"
 	"cosfuse/writeback"
 )
 
@@ -50,7 +51,8 @@ type fileStatus struct {
 	Since      time.Time           `json:"since,omitzero"` // when it became dirty
 	AgeSeconds float64             `json:"age_seconds"`
 	Open       bool                `json:"open"`
-	Error      string              `json:"error,omitempty"` // of the last commit
+	Error      string              `json:"error,omitempty"`  // of the last commit
+	Behind     string              `json:"behind,omitempty"` // path of the object, which a rename could not move yet
 }
 
 // totals sum up files. Those that are kept for the user to decide are in none of the first three.
@@ -75,8 +77,11 @@ func reportFiles(list []writeback.FileStatus, prefix string, now time.Time) []fi
 	out := make([]fileStatus, 0, len(list)) // never null in JSON
 	for _, f := range list {
 		r := fileStatus{
-			Ino: f.Ino, Key: f.Key, Path: strings.TrimPrefix(f.Key, prefix), State: f.State, Size: f.Size, BytesLeft: f.Left,
+			Ino: f.Ino, Key: f.Key, Path: fs.PathOf(prefix, f.Key), State: f.State, Size: f.Size, BytesLeft: f.Left,
 			Since: f.Since, Open: f.Open, Error: f.Err,
+		}
+		if f.Behind != "" {
+			r.Behind = fs.PathOf(prefix, f.Behind)
 		}
 		if !f.Since.IsZero() {
 			r.AgeSeconds = max(0, now.Sub(f.Since).Round(time.Millisecond).Seconds())
@@ -186,6 +191,9 @@ func printFiles(w io.Writer, files []fileStatus) error {
 			age = time.Duration(f.AgeSeconds * float64(time.Second)).Round(time.Second).String()
 		}
 		line := fmt.Sprintf("%d\t%s\t%s\t%s\t%s", f.Ino, f.State, byteCount(f.BytesLeft), age, printable(f.Path))
+		if f.Behind != "" {
+			line += " (still at " + printable(f.Behind) + " in the bucket)"
+		}
 		if f.Error != "" {
 			line += ": " + printable(f.Error)
 		}

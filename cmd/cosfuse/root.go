@@ -42,7 +42,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.mountCommand(), c.umountCommand(), c.statusCommand(), c.syncCommand(), c.recoverCommand(),
-		c.cacheCommand(), c.warmupCommand(), c.refreshCommand(), c.serveCommand(), c.versionCommand())
+		c.cacheCommand(), c.warmupCommand(), c.refreshCommand(), c.serveCommand(), c.installCommand(), c.versionCommand())
 	return root
 }
 
@@ -60,6 +60,18 @@ func unknownCommand(root *cobra.Command, name string) error {
 // secretWords occur in the names of flags by which other tools take secrets.
 var secretWords = []string{"secret", "token", "password", "passwd", "access-key", "accesskey"}
 
+// secretWord reports whether name is what other tools take secrets by.
+func secretWord(name string) bool {
+	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) })
+}
+
+func secretOnCommandLine(name string) error {
+	return usageError("put it into a file with mode 0600 and use --credentials FILE, or set "+
+		"COS_SECRET_ID, COS_SECRET_KEY and COS_SESSION_TOKEN in the environment",
+		"%s is not accepted, because everyone on this machine can read a command line", name)
+}
+
 // flagError turns what pflag says about a flag into a message with a mend. It never repeats a flag's
 // value if that may be a secret.
 func flagError(cmd *cobra.Command, err error) error {
@@ -73,12 +85,10 @@ func flagError(cmd *cobra.Command, err error) error {
 		name, dashes = group, "-" // a long name typed with one dash, most often
 	}
 	name, _, _ = strings.Cut(name, "=")
-	spelled := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-	if slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(spelled, w) }) {
-		return usageError("put it into a file with mode 0600 and use --credentials FILE, or set "+
-			"COS_SECRET_ID, COS_SECRET_KEY and COS_SESSION_TOKEN in the environment",
-			"%s%s is not accepted, because everyone on this machine can read a command line", dashes, name)
+	if secretWord(name) {
+		return secretOnCommandLine(dashes + name)
 	}
+	spelled := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	if s, ok := nearest(spelled, names); ok {
@@ -97,6 +107,14 @@ func wantArgs(cmd *cobra.Command, args []string, names ...string) error {
 		return usageError(mend, "%q is one argument too many", args[len(names)])
 	}
 	return nil
+}
+
+// optionalMountpoint lets a command do without its one argument.
+func optionalMountpoint(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return wantArgs(cmd, args, "the mountpoint")
 }
 
 func (c *cli) versionCommand() *cobra.Command {

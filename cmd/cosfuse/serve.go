@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"cosfuse/cos"
 	"cosfuse/cos/cosserver"
 )
 
@@ -193,7 +194,7 @@ func (c *cli) serverCredentials(ctx context.Context, o *serveOptions) (map[strin
 			return nil, "", machineError("use --credentials FILE", "credentials of the server: %w", err)
 		}
 	}
-	creds, err := readCredentials(ctx, path)
+	creds, err := readCredentials(ctx, cos.File{Path: path})
 	if err != nil {
 		return nil, "", err
 	}

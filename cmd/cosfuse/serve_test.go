@@ -93,11 +93,11 @@ func TestServeGreeting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := probe(t.Context(), o, opt, func(string) {}); err != nil {
+		if _, err := probe(t.Context(), o, opt, func(string) {}); err != nil {
 			t.Errorf("%q: %v", fields, err)
 		}
 		opt.Credentials = nil
-		if err := probe(t.Context(), o, opt, func(string) {}); !errors.Is(err, cos.ErrAccessDenied) {
+		if _, err := probe(t.Context(), o, opt, func(string) {}); !errors.Is(err, cos.ErrAccessDenied) {
 			t.Errorf("without credentials: %v, want %v", err, cos.ErrAccessDenied)
 		}
 		path := filepath.Join(dir, "credentials")

@@ -136,7 +136,7 @@ func TestClock(t *testing.T) {
 			}
 			opt.Clock = func() time.Time { return time.Now().Add(-off) }
 			var said []string
-			if err := probe(t.Context(), o, opt, func(s string) { said = append(said, s) }); err != nil {
+			if _, err := probe(t.Context(), o, opt, func(s string) { said = append(said, s) }); err != nil {
 				t.Fatalf("not let in: %v", err)
 			}
 			direction := map[bool]string{true: "behind", false: "ahead"}[off > 0]

@@ -82,7 +82,7 @@ func (v *fakeVolume) sequence() string {
 type fakeKeeper struct {
 	files    []writeback.FileStatus
 	syncErr  error
-	synced   string // key of the last SyncBelow
+	synced   string // key of the last SyncBelow, or "only " and that of the last SyncKey
 	asked    []string
 	removals []string
 	flushed  string // prefix of the last FlushRemovals
@@ -116,6 +116,11 @@ func (k *fakeKeeper) PendingRemovals() []string { return k.removals }
 func (k *fakeKeeper) FlushRemovals(prefix string) error {
 	k.flushed = prefix
 	return k.flushErr
+}
+
+func (k *fakeKeeper) SyncKey(_ context.Context, key string) error {
+	k.synced = "only " + key
+	return k.syncErr
 }
 
 func (k *fakeKeeper) SyncBelow(_ context.Context, key string) error {

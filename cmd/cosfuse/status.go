@@ -34,12 +34,7 @@ func (c *cli) statusCommand() *cobra.Command {
 		Example: "  cosfuse status ~/mnt\n\n" +
 			"  # bytes left, for a script\n  cosfuse status ~/mnt --json | jq '.mounts[0].totals.bytes_left'",
 		DisableFlagsInUseLine: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return wantArgs(cmd, args, "the mountpoint")
-		},
+		Args:                  optionalMountpoint,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), stopSignals...)
 			defer stop()

@@ -44,13 +44,7 @@ func (c *cli) syncCommand() *cobra.Command {
 	return cmd
 }
 
-// objectSuffix marks a name in the file system that is not the key's own; see package fs.
-const objectSuffix = ".~object"
-
 func (c *cli) sync(ctx context.Context, s site) error {
-	if strings.Contains(s.path, objectSuffix) {
-		s.path = "" // the whole mount holds it, whatever its key is
-	}
 	d, err := dialDaemon(s.cacheDir)
 	if err != nil {
 		return machineError("check --cache-dir", "cache directory: %w", err)

@@ -10,18 +10,29 @@ import (
 )
 
 const (
-	// memoryBeside is what the process may use besides the budget of --memory before the garbage collector
-	// works harder.
+	// memoryBeside is what the process may use besides the budget of --memory.
 	memoryBeside = 150 << 20
+	// memoryUncounted is the part of it that the Go runtime does not count, the program itself for one, and
+	// by which it is late: from budget and the rest on, the garbage collector works harder.
+	memoryUncounted = 40 << 20
 	// kernelAhead is the most, in KiB, that the kernel reads ahead of a file: one request of the largest
 	// size. Left alone it is 128, and each MiB read then takes eight requests.
 	kernelAhead = 1024
 )
 
+// namesPart is the part of --memory that listings and attributes may take; the rest is for blocks.
+const namesPart = 4
+
+// namesMemory is what names and attributes may take.
+func (o *mountOptions) namesMemory() int64 { return int64(o.memory) / namesPart }
+
+// blocksMemory is what blocks may take, those on their way included.
+func (o *mountOptions) blocksMemory() int64 { return int64(o.memory) - o.namesMemory() }
+
 // limitMemory tells the Go runtime how much memory the process is meant to use, unless the user did.
 func (o *mountOptions) limitMemory(getenv func(string) string) {
 	if getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(o.memory) + memoryBeside)
+		debug.SetMemoryLimit(int64(o.memory) + memoryBeside - memoryUncounted)
 	}
 }
 

@@ -27,7 +27,7 @@ What could not be committed is named, and the exit code is then 5. A mount that 
 by "umount" or "fusermount3 -u" is waited for in the same way.`
 
 func (c *cli) umountCommand() *cobra.Command {
-	lazy := false
+	var how umountHow
 	cmd := &cobra.Command{
 		Use:     "umount MNT",
 		Aliases: []string{"unmount"},
@@ -40,14 +40,24 @@ func (c *cli) umountCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), stopSignals...)
 			defer stop()
-			return c.umount(ctx, args[0], lazy)
+			err := c.umount(ctx, args[0], how)
+			if c.helper && (errors.Is(err, errDaemonDied) || errors.Is(err, errDaemonUnknown)) {
+				// What umount(8) was to do is done; what the journal has is the next mount's.
+				terminal{w: c.stderr}.say(err.Error())
+				return nil
+			}
+			return err
 		},
 	}
-	cmd.Flags().BoolVarP(&lazy, "lazy", "l", false, "take the mount away even if it is in use ")
+	cmd.Flags().BoolVarP(&how.lazy, "lazy", "l", false, "take the mount away even if it is in use ")
+	cmd.Flags().BoolVar(&how.noWait, "no-wait", false, "return once it is unmounted; its process goes on to commit what is left")
 	return cmd
 }
 
-func (c *cli) umount(ctx context.Context, arg string, lazy bool) error {
+// umountHow says how to unmount.
+type umountHow struct{ lazy, noWait bool }
+
+func (c *cli) umount(ctx context.Context, arg string, how umountHow) error {
 	path, err := realPath(arg)
 	if err != nil {
 		return machineError("check the path", "mountpoint: %w", err)
@@ -65,18 +75,33 @@ func (c *cli) umount(ctx context.Context, arg string, lazy bool) error {
 	case mounted && !entry.ours():
 		return machineError("unmount it with: umount "+path, "%s is not a mount of cosfuse but %s (%s)", path, entry.source, entry.fstype)
 	case mounted:
-		if err := c.takeAway(ctx, path, lazy); err != nil {
+		if err := c.takeAway(ctx, path, how.lazy); err != nil {
 			return err
 		}
 	}
 	switch {
-	case !found:
-		return machineError("\"pgrep -a cosfuse\" shows whether it is still committing; wait until it has ended",
-			"%s is unmounted, but the process that served it cannot be found", path)
 	case !wasAlive:
-		return died(rec)
+		return unseen(path, rec, found)
+	case how.noWait:
+		terminal{w: c.stderr}.say(fmt.Sprintf("process %d goes on committing what was written to %s", rec.PID, rec.Mountpoint))
+		return nil
 	}
 	return c.awaitDrain(ctx, rec)
+}
+
+// Reasons why an unmounting cannot wait for the commits.
+var (
+	errDaemonUnknown = errors.New("the process that served it cannot be found")
+	errDaemonDied    = errors.New("the process that served it died before")
+)
+
+// unseen is the error for a mount that was taken away while no daemon could be seen to live.
+func unseen(path string, rec record, found bool) error {
+	if !found {
+		return machineError("\"pgrep -a cosfuse\" shows whether it is still committing; wait until it has ended",
+			"%s is unmounted, but %w", path, errDaemonUnknown)
+	}
+	return died(rec)
 }
 
 // takeAway unmounts, explaining who is in the way.
@@ -130,8 +155,8 @@ func (c *cli) awaitDrain(ctx context.Context, rec record) error {
 // died is the error for a daemon that ended without having committed. It tells what is in the journal.
 func died(rec record) error {
 	f := &failure{code: exitUncommitted, mend: logHint(rec), err: fmt.Errorf(
-		"%s is unmounted, but process %d, which served it, died before: what nobody had closed or synced is lost",
-		rec.Mountpoint, rec.PID)}
+		"%s is unmounted, but %w (process %d): what nobody had closed or synced is lost",
+		rec.Mountpoint, errDaemonDied, rec.PID)}
 	left, err := readLeft(rec.cacheDir)
 	if err != nil || left.Empty() {
 		return f

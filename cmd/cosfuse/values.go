@@ -106,6 +106,31 @@ func (c *consistency) String() string { return consistencies[*c] }
 // Type names the kind of value in help texts.
 func (c *consistency) Type() string { return "choice" }
 
+// statSource says where attributes come from.
+type statSource fs.AttributeSource
+
+var statSources = map[statSource]string{
+	statSource(fs.FromMetadata): "head",
+	statSource(fs.FromListings): "list",
+}
+
+// Set parses text as pflag wants it.
+func (s *statSource) Set(text string) error {
+	for v, name := range statSources {
+		if strings.EqualFold(text, name) {
+			*s = v
+			return nil
+		}
+	}
+	return errors.New("want head or list")
+}
+
+// String prints the choice as Set reads it.
+func (s *statSource) String() string { return statSources[*s] }
+
+// Type names the kind of value in help texts.
+func (s *statSource) Type() string { return "choice" }
+
 // fileMode is permission bits, in octal.
 type fileMode uint32
 
@@ -146,3 +171,65 @@ func (l *logLevel) String() string { return strings.ToLower(slog.Level(*l).Strin
 
 // Type names the kind of value in help texts.
 func (l *logLevel) Type() string { return "level" }
+
+// optionalMode is permission bits, in octal, or nothing.
+type optionalMode struct {
+	given bool
+	mode  uint32
+}
+
+// Set parses text as pflag wants it.
+func (m *optionalMode) Set(text string) error {
+	var mode fileMode
+	if err := mode.Set(text); err != nil || mode > 0o777 {
+		return errors.New("want octal permissions such as 022")
+	}
+	m.given, m.mode = true, uint32(mode)
+	return nil
+}
+
+// String prints four octal digits, or nothing.
+func (m *optionalMode) String() string {
+	if !m.given {
+		return ""
+	}
+	return fmt.Sprintf("%04o", m.mode)
+}
+
+// Type names the kind of value in help texts.
+func (m *optionalMode) Type() string { return "mode" }
+
+// optionalID is the number of a user or group, or nothing.
+type optionalID struct {
+	given bool
+	id    uint32
+}
+
+// Set parses text as pflag wants it.
+func (i *optionalID) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return errors.New("want the number of a user or group")
+	}
+	i.given, i.id = true, uint32(n)
+	return nil
+}
+
+// String prints the number, or nothing.
+func (i *optionalID) String() string {
+	if !i.given {
+		return ""
+	}
+	return strconv.FormatUint(uint64(i.id), 10)
+}
+
+// Type names the kind of value in help texts.
+func (i *optionalID) Type() string { return "id" }
+
+// pointer is nil if there is nothing.
+func (i *optionalID) pointer() *uint32 {
+	if !i.given {
+		return nil
+	}
+	return &i.id
+}

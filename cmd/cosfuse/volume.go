@@ -22,6 +22,8 @@ const (
 	probeDial     = 4 * time.Second
 	// tellSkew is how wrong a clock must be to be worth a word.
 	tellSkew = time.Minute
+	// usualAttempts is how often a request is tried unless somebody asks for more.
+	usualAttempts = 8
 	// always stands for a time to live of zero, which means "default" below this package.
 	always = time.Nanosecond
 )
@@ -31,9 +33,11 @@ type bucketVolume struct {
 	mnt    *fs.Mount
 	store  *writeback.Store
 	blocks *cache.Blocks
+	notes  *cache.Notes // nil if nothing is kept
 	client *cos.Client
 	server *localServer // nil for a real service
 	path   string
+	drop   func() error // deletes what was kept of what was read; nil: it stays
 }
 
 // openVolume is the opener of the command.
@@ -54,17 +58,21 @@ func openVolume(ctx, life context.Context, o *mountOptions, log *slog.Logger, sa
 		}
 		opt.Endpoint, opt.Credentials = v.server.listener.URL, v.server.credentials
 	}
-	if err := probe(ctx, o, opt, say); err != nil {
+	versioned, err := probe(ctx, o, opt, say)
+	if err != nil {
 		return nil, err
 	}
 	if v.client, err = cos.New(opt); err != nil {
 		return nil, usageError("see \"cosfuse mount --help\"", "%w", err)
 	}
-	if err := v.mount(life, o, log); err != nil {
+	if err := v.mount(life, o, versioned, log); err != nil {
 		return nil, err
 	}
 	if line := recovered(v.store.Recovered()); line != "" {
 		say(line)
+	}
+	if o.stat == statSource(fs.FromListings) {
+		say("stat=list: modes, owners, times and links that objects carry are not shown; what is set is stored, and does not show either")
 	}
 	if o.consistent != consistency(fs.CloseToOpen) {
 		say(o.consistency())
@@ -89,7 +97,14 @@ func (o *mountOptions) consistency() string {
 
 // clientOptions are those of the mount's client. It reads the credentials.
 func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos.Options, error) {
-	opt := cos.Options{Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log}
+	opt := cos.Options{
+		Endpoint: o.endpoint, Region: o.region, Bucket: o.bucket, Logger: log,
+		DialTimeout: o.dialTimeout, StallTimeout: o.stallTimeout, UserAgent: o.userAgent,
+		TrafficLimit: 8 * int64(o.objects.traffic),
+	}
+	if o.retries >= usualAttempts {
+		opt.Attempts = o.retries + 1
+	}
 	if o.local != "" {
 		return opt, nil // the server that is to be started brings the rest
 	}
@@ -99,29 +114,37 @@ func (o *mountOptions) clientOptions(ctx context.Context, log *slog.Logger) (cos
 }
 
 // mount puts the store and the file system on the client.
-func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Logger) error {
+func (v *bucketVolume) mount(life context.Context, o *mountOptions, versioned bool, log *slog.Logger) error {
+	if o.dropReads {
+		if err := o.dropKept(); err != nil {
+			return machineError("use another --cache-dir", "delete what was read: %w", err)
+		}
+		v.drop = o.dropKept
+	}
 	blocks, err := cache.NewBlocks(life, o.blocksOptions(log))
 	if err != nil {
-		return explainBlocks(err)
+		return explainKept(err, blocksName)
 	}
 	v.blocks = blocks
 	defaults := writeback.AttrDefaults{
 		FileMode: uint32(o.fileMode), DirMode: uint32(o.dirMode), UID: o.uid, GID: o.gid,
 	}
+	if v.notes, err = o.openNotes(log); err != nil {
+		return explainKept(err, notesName)
+	}
+	attrs := fs.NewAttrs(v.notes)
 	changes := fs.NewChanges()
-	v.store, err = writeback.Open(life, writeback.Options{
-		Client: v.client, Blocks: v.blocks, Dir: o.cacheDir, Prefix: o.prefix,
-		Defaults: defaults, Logger: log, Changed: changes.Add, Background: o.commit == commitBackground,
-		MultipartThreshold: int64(o.multipartThreshold), PartThreads: o.threads, StagingBytes: int64(o.staging),
-	})
-	if err != nil {
+	so := o.storeOptions()
+	so.Client, so.Blocks, so.Dir, so.Prefix = v.client, v.blocks, o.cacheDir, o.prefix
+	so.Defaults, so.Logger, so.Changed, so.Made = defaults, log, changes.Add, attrs.Made
+	if v.store, err = writeback.Open(life, so); err != nil {
 		return explainJournal(err, o.cacheDir)
 	}
 	v.mnt, err = fs.New(life, o.mountpoint, fs.Options{
-		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes,
+		Client: v.client, Store: v.store, Blocks: v.blocks, Prefix: o.prefix, Defaults: defaults, Changes: changes, Attrs: attrs, MemoryBytes: o.namesMemory(),
 		MetaTTL: max(o.metaTTL, always), NegativeTTL: max(o.negativeTTL, always),
-		Consistency: fs.Consistency(o.consistent),
-		ReadOnly:    o.readOnly, AllowOther: o.allowOther, FsName: o.source(),
+		Consistency: fs.Consistency(o.consistent), Attributes: fs.AttributeSource(o.stat),
+		ReadOnly: o.readOnly, AllowOther: o.allowOther, FsName: o.fsName(), Shown: o.shown(), MountFlags: o.mountFlags,
 		Fusermount: os.Getuid() != 0, Logger: log,
 	})
 	if errors.Is(err, os.ErrPermission) {
@@ -133,12 +156,13 @@ func (v *bucketVolume) mount(life context.Context, o *mountOptions, log *slog.Lo
 }
 
 // probe makes sure that the service answers and lets us in, before anything is mounted. It needs no
-// right to write. The client it uses gives up sooner than that of the mount.
-func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(string)) error {
+// right to write. The client it uses gives up sooner than that of the mount. versioned says that the bucket
+// is known to keep versions, or to have kept them.
+func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(string)) (versioned bool, err error) {
 	opt.Attempts, opt.DialTimeout = probeAttempts, probeDial
 	client, err := cos.New(opt)
 	if err != nil {
-		return usageError("see \"cosfuse mount --help\"", "%w", err)
+		return false, usageError("see \"cosfuse mount --help\"", "%w", err)
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -155,16 +179,16 @@ func probe(ctx context.Context, o *mountOptions, opt cos.Options, say func(strin
 		if info.OFS {
 			say("this bucket has metadata acceleration: renaming and listing may differ from what the manual says")
 		}
-		return nil
+		return info.Versioning != "" && info.Versioning != cos.VersioningUnknown, nil
 	}
 	// The answer to a HEAD has no body and so no reason; and some who may not ask for the bucket may
 	// list what is below their prefix.
 	page, listErr := client.List(ctx, &cos.ListOptions{Prefix: o.prefix, MaxKeys: 1})
 	if listErr == nil {
 		tellClock(now(), page.ServerTime, say)
-		return nil
+		return false, nil
 	}
-	return explain(listErr, o)
+	return false, explain(listErr, o)
 }
 
 // tellClock tells of a clock that is off.
@@ -215,6 +239,10 @@ func (v *bucketVolume) release(ctx context.Context) error {
 	}
 	if v.blocks != nil {
 		v.blocks.Close()
+	}
+	v.notes.Close()
+	if v.drop != nil {
+		_ = v.drop() // else the next mount does it
 	}
 	if v.client != nil {
 		errs = append(errs, v.client.Close())

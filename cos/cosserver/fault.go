@@ -58,6 +58,7 @@ type Rule struct {
 
 	Probability float64 `json:"probability,omitempty"` // of striking a request that fits; 0 = always
 	Seed        uint64  `json:"seed,omitempty"`        // with the logical request and its try, decides by chance
+	Skip        int     `json:"skip,omitempty"`        // requests that fit and are let through first
 	Limit       int     `json:"limit,omitempty"`       // most requests struck; 0 = any number
 
 	When   When          `json:"when,omitempty"` // "" = Before, or After for actions on the answer
@@ -73,7 +74,8 @@ type rule struct {
 	Rule
 	op, key *regexp.Regexp
 	removed chan struct{}
-	struck  int // guarded by faults.mu
+	skipped int // guarded by faults.mu, as what follows
+	struck  int
 }
 
 // logical is what tries of the same thing have in common.
@@ -141,6 +143,16 @@ func (s *Server) Rules() []Rule {
 	return out
 }
 
+// Struck returns how many requests the rules in force have struck; one that two of them struck counts twice.
+func (s *Server) Struck() (n int) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	for _, r := range s.faults.rules {
+		n += r.struck
+	}
+	return n
+}
+
 func (f *faults) set(rules []Rule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,7 +195,11 @@ func (f *faults) match(l logical) (struck []*rule, try int) {
 	t.total++
 	f.tries[l] = t
 	for _, r := range f.rules {
-		if r.fits(l, t) {
+		switch {
+		case !r.fits(l, t):
+		case r.skipped < r.Skip:
+			r.skipped++
+		default:
 			r.struck++
 			struck = append(struck, r)
 		}

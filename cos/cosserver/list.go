@@ -99,22 +99,31 @@ func (r *request) listObjects() error {
 	if err != nil {
 		return err
 	}
-	x := newDocument("ListBucketResult")
-	x.text("Name", r.bucket)
-	r.encodingElement(x, "EncodingType")
-	x.text("Prefix", encode(q.Prefix))
-	x.text("Marker", encode(q.Marker))
-	x.text("MaxKeys", strconv.Itoa(q.Max))
-	if q.Delimiter != "" {
-		x.text("Delimiter", encode(q.Delimiter))
-	}
-	x.text("IsTruncated", strconv.FormatBool(page.Truncated))
+	x := r.bucketListing("ListBucketResult", q, encode, page.Truncated, func(x *document) {
+		x.text("Marker", encode(q.Marker))
+	})
 	if page.Truncated {
 		x.text("NextMarker", encode(page.Next))
 	}
 	r.writePage(x, page, encode)
 	r.set("x-cos-bucket-region", r.srv.opt.Region)
 	return r.sendXML(http.StatusOK, x)
+}
+
+// bucketListing begins the answer to a listing of objects, in the documented order: what all kinds of it
+// tell alike, and where it starts as from says.
+func (r *request) bucketListing(root string, q store.ListQuery, encode func(string) string, truncated bool, from func(*document)) *document {
+	x := newDocument(root)
+	x.text("Name", r.bucket)
+	r.encodingElement(x, "EncodingType")
+	x.text("Prefix", encode(q.Prefix))
+	from(x)
+	x.text("MaxKeys", strconv.Itoa(q.Max))
+	if q.Delimiter != "" {
+		x.text("Delimiter", encode(q.Delimiter))
+	}
+	x.text("IsTruncated", strconv.FormatBool(truncated))
+	return x
 }
 
 func (r *request) page(q store.ListQuery) (store.Page[*store.Object], error) {
@@ -172,16 +181,8 @@ func (r *request) listObjectsV2() error {
 	if err != nil {
 		return err
 	}
-	x := newDocument("ListBucketResult")
-	x.text("Name", r.bucket)
-	r.encodingElement(x, "EncodingType")
-	x.text("Prefix", encode(q.Prefix))
-	x.text("MaxKeys", strconv.Itoa(q.Max))
-	if q.Delimiter != "" {
-		x.text("Delimiter", encode(q.Delimiter))
-	}
+	x := r.bucketListing("ListBucketResult", q, encode, page.Truncated, func(*document) {})
 	x.text("KeyCount", strconv.Itoa(len(page.Entries)+len(page.CommonPrefixes)))
-	x.text("IsTruncated", strconv.FormatBool(page.Truncated))
 	if token != "" {
 		x.text("ContinuationToken", token)
 	}
@@ -255,17 +256,10 @@ func (r *request) listVersions() error {
 			return err
 		}
 	}
-	x := newDocument("ListVersionsResult")
-	x.text("Name", r.bucket)
-	r.encodingElement(x, "EncodingType")
-	x.text("Prefix", encode(q.Prefix))
-	x.text("KeyMarker", encode(q.Marker))
-	x.text("VersionIdMarker", q.IDMarker)
-	x.text("MaxKeys", strconv.Itoa(q.Max))
-	if q.Delimiter != "" {
-		x.text("Delimiter", encode(q.Delimiter))
-	}
-	x.text("IsTruncated", strconv.FormatBool(page.Truncated))
+	x := r.bucketListing("ListVersionsResult", q, encode, page.Truncated, func(x *document) {
+		x.text("KeyMarker", encode(q.Marker))
+		x.text("VersionIdMarker", q.IDMarker)
+	})
 	if page.Truncated {
 		x.text("NextKeyMarker", encode(page.Next))
 		x.text("NextVersionIdMarker", page.NextID)

@@ -50,6 +50,7 @@ type Credential struct {
 // buckets show. The zero value is the strict reading: what passes here should pass there.
 type Switches struct {
 	PathStyle          bool          // serve /BUCKET/KEY on hosts that name no bucket
+	S3Headers          bool          // take x-amz-* for x-cos-*, and answer with both, as programs made for S3 need
 	MinPart            int64         // bytes of an uploaded part but the last; 0 = 1 MiB, < 0 = no minimum
 	MinCopiedPart      int64         // the same for copied parts; 0 = 5 MiB, < 0 = no minimum
 	PartGaps           bool          // let part numbers of a complete have gaps

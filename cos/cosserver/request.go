@@ -62,6 +62,10 @@ func traceID() string {
 
 // serve handles one request from its arrival to the log record.
 func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
+	if s.opt.Switches.S3Headers {
+		renameS3(hr.Header)
+		w = &s3Writer{ResponseWriter: w}
+	}
 	r := &request{Request: hr, srv: s, w: w, id: requestID()}
 	h := w.Header()
 	h[hdrRequestID] = []string{r.id}

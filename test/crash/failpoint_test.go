@@ -109,7 +109,7 @@ func againAt(name string) string {
 		return "recover.rename"
 	case "remove.recorded", "batch.sent", "doomed.deleted":
 		return "recover.removal"
-	case "upload.recorded", "upload.part", "upload.sent":
+	case "upload.initiated", "upload.recorded", "upload.part", "upload.sent":
 		return "recover.upload"
 	case "commit.published", "append.sent":
 		return "settle.asked"

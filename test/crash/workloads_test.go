@@ -47,6 +47,23 @@ var workloads = []workload{
 		{"op":"remoteappend","path":"a","len":300,"seed":5}
 		{"op":"close"}
 		{"op":"sync"}`},
+	{"copy", `
+		{"op":"put","path":"a","len":1000,"mode":420,"seed":1}
+		{"op":"put","path":"b","len":6000000,"mode":420,"seed":2}
+		{"op":"sync"}
+		{"op":"copy","path":"a","to":"c","mode":384}
+		{"op":"unlink","path":"a"}
+		{"op":"copy","path":"c","to":"a","mode":420}
+		{"op":"copy","path":"b","to":"c","mode":420}
+		{"op":"open","path":"a","flags":2}
+		{"op":"splice","path":"b","off":100,"len":5500000}
+		{"op":"fsync"}
+		{"op":"splice","path":"c","off":300000,"len":5400000}
+		{"op":"rename","path":"c","to":"b"}
+		{"op":"close"}
+		{"op":"copy","path":"b","to":"c","mode":420}
+		{"op":"patch","path":"b","off":50,"len":1000,"seed":3}
+		{"op":"sync"}`},
 	{"rename", `
 		{"op":"put","path":"a","len":1000,"mode":420,"seed":1}
 		{"op":"rename","path":"a","to":"b"}
@@ -79,6 +96,25 @@ var workloads = []workload{
 		{"op":"chmod","path":"a/a","mode":384}
 		{"op":"rename","path":"a","to":"c"}
 		{"op":"put","path":"c/a","len":10,"seed":4}
+		{"op":"sync"}`},
+	{"replace directory", `
+		{"op":"mkdir","path":"a","mode":493}
+		{"op":"mkdir","path":"b","mode":448}
+		{"op":"rename","path":"a","to":"b"}
+		{"op":"sync"}
+		{"op":"mkdir","path":"a","mode":320}
+		{"op":"put","path":"a/a","len":1000,"mode":420,"seed":1}
+		{"op":"rename","path":"a","to":"b"}
+		{"op":"mkdir","path":"c","mode":484}
+		{"op":"sync"}
+		{"op":"mkdir","path":"a","mode":493}
+		{"op":"sync"}
+		{"op":"chmod","path":"c","mode":320}
+		{"op":"rename","path":"a","to":"c"}
+		{"op":"mkdir","path":"a","mode":320}
+		{"op":"sync"}
+		{"op":"chmod","path":"a","mode":448}
+		{"op":"rename","path":"a","to":"c"}
 		{"op":"sync"}`},
 	{"delete", `
 		{"op":"mkdir","path":"a","mode":493}

@@ -101,6 +101,25 @@ func TestLists(t *testing.T) {
 			{"op":"unlink","path":"c"}
 			{"op":"rmdir","path":"a"}
 			{"op":"kill"}`},
+		{"a directory that was renamed is not seen for a deleted file", "close", `
+			{"op":"readdir","path":"b"}
+			{"op":"mkdir","path":"b","mode":493}
+			{"op":"put","path":"b/c","len":30,"mode":420}
+			{"op":"look"}
+			{"op":"open","path":"b/c"}
+			{"op":"unlink","path":"b/c"}
+			{"op":"rename","path":"b","to":"a"}
+			{"op":"stat","path":"b"}
+			{"op":"look"}
+			{"op":"age"}
+			{"op":"stat","path":"b"}
+			{"op":"look"}
+			{"op":"mkdir","path":"b","mode":493}
+			{"op":"look"}
+			{"op":"rmdir","path":"b"}
+			{"op":"look"}
+			{"op":"close"}
+			{"op":"stat","path":"b"}`},
 	}
 	all := map[string]treemodel.Config{}
 	for _, c := range configs() {

@@ -3,10 +3,13 @@ package mount
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"cosfuse/cos/cosserver"
 	"cosfuse/fs"
 	"cosfuse/test/internal/mounttest"
+	"cosfuse/writeback"
 )
 
 // pair mounts one bucket twice.
@@ -131,6 +135,37 @@ func TestExclusiveCreateOfAnothersName(t *testing.T) {
 	wantErrno(t, "close of the first", fa.Close(), 0)
 	wantErrno(t, "close of the second", fb.Close(), syscall.EEXIST)
 	b.Abandon(t)
+}
+
+// TestExclusiveCreateAtOpen has two mounts create the same names at the same time: of each, one does.
+func TestExclusiveCreateAtOpen(t *testing.T) {
+	a, b := pair(t, mounttest.Options{Store: writeback.Options{ClaimAtOpen: true}})
+	names(t, a.Dir)
+	names(t, b.Dir)
+	for i := range 10 {
+		name := fmt.Sprint("lock", i)
+		var files [2]*os.File
+		var errs [2]error
+		var g errgroup.Group
+		for k, v := range []*mounttest.Volume{a, b} {
+			g.Go(func() error {
+				files[k], errs[k] = os.OpenFile(v.Path(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+				return nil
+			})
+		}
+		must(t, g.Wait())
+		winner := slices.Index(errs[:], nil)
+		if winner < 0 {
+			t.Fatalf("nobody creates %s: %v", name, errs)
+		}
+		loser := 1 - winner
+		wantErrno(t, "open of the second", errs[loser], syscall.EEXIST)
+		_, err := files[winner].WriteString("mine")
+		must(t, errors.Join(err, files[winner].Close()))
+		forgetConfirmed(t, a)
+		forgetConfirmed(t, b)
+		wantFile(t, []*mounttest.Volume{a, b}[loser].Path(name), []byte("mine")) // the loser knows of it at once
+	}
 }
 
 func TestConflictIsStaleAndKeepsTheirs(t *testing.T) {

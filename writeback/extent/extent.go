@@ -39,7 +39,7 @@ func (k Kind) String() string {
 type Extent struct {
 	Off, End int64
 	Kind     Kind
-	Dirty    bool   // Staged only: the base does not have these bytes
+	Dirty    bool   // the base does not have these bytes; of Staged and Remote only
 	Src      uint32 // staging file or source object, by kind
 	SrcOff   int64  // where Off is in the source
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -26,6 +27,7 @@ const (
 	kindUpload   = 'u'
 	kindRemoval  = 'r'
 	kindRename   = 't'
+	kindIntent   = 'n'
 )
 
 // Options of Open.
@@ -36,8 +38,9 @@ type Options struct {
 
 // Journal is an open journal.
 type Journal struct {
-	db   *pebble.DB
-	lock *pebble.Lock
+	db      *pebble.DB
+	lock    *pebble.Lock
+	reserve *reserve // nil on other file systems than the operating system's
 }
 
 // Open opens or makes the journal in dir for the bucket and prefix in id (whose Version is ignored). It
@@ -47,25 +50,57 @@ func Open(dir string, id Identity, o Options) (*Journal, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := MakeDir(fs, dir); err != nil {
 		return nil, fmt.Errorf("make journal directory: %w", err)
 	}
 	lock, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	db, err := pebble.Open(dir, &pebble.Options{
+	j := &Journal{lock: lock}
+	if o.FS == nil {
+		j.reserve = newReserve(dir+reserveSuffix, orDiscard(o.Logger))
+		fs = j.reserve.guard(fs)
+	}
+	j.db, err = pebble.Open(dir, &pebble.Options{
 		FS: fs, Lock: lock, Logger: quiet{o.Logger}, FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize: 8 << 20,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open journal: %w", err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("open journal: %w", err), lock.Close(), j.closeReserve())
 	}
-	j := &Journal{db: db, lock: lock}
 	if err := j.identify(id); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
 	return j, nil
+}
+
+// MakeDir makes a directory and those it is in, and returns when they would survive a power cut. A nil fs is the
+// operating system's. It blocks on the disk unless the directory is there.
+func MakeDir(fs vfs.FS, dir string) error {
+	if fs == nil {
+		fs = vfs.Default
+	}
+	var parents []string // of what is to be made
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := fs.Stat(d); err == nil || d == filepath.Dir(d) {
+			break
+		}
+		parents = append(parents, filepath.Dir(d))
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		f, err := fs.OpenDir(p)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // identify checks whose journal it is, or makes it id's.
@@ -95,7 +130,27 @@ func (j *Journal) identify(id Identity) error {
 }
 
 // Close closes the store. Batches committed with NoSync are synced first.
-func (j *Journal) Close() error { return errors.Join(j.db.Close(), j.lock.Close()) }
+func (j *Journal) Close() error {
+	return errors.Join(j.db.Close(), j.lock.Close(), j.closeReserve())
+}
+
+func (j *Journal) closeReserve() error {
+	if j.reserve == nil {
+		return nil
+	}
+	return j.reserve.close()
+}
+
+// reserveSuffix follows the journal's directory in the name of its reserve.
+const reserveSuffix = ".reserve"
+
+// orDiscard is log, or one that says nothing.
+func orDiscard(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}
 
 // Durability says what Commit waits for.
 type Durability bool
@@ -163,6 +218,12 @@ func (b *Batch) PutRename(r TreeRename) { b.put(numKey(kindRename, r.ID), r) }
 // DropRename forgets it.
 func (b *Batch) DropRename(id uint64) { b.drop(numKey(kindRename, id)) }
 
+// PutIntent records that an upload is about to be asked for.
+func (b *Batch) PutIntent(r Intent) { b.put(numKey(kindIntent, r.ID), r) }
+
+// DropIntent forgets it: the upload's ID is known, or there is no upload.
+func (b *Batch) DropIntent(id uint64) { b.drop(numKey(kindIntent, id)) }
+
 // Commit makes the batch's changes. It blocks on the disk if d is Sync.
 func (b *Batch) Commit(d Durability) error {
 	if b.err != nil {
@@ -206,6 +267,8 @@ func (s *State) add(key, value []byte) error {
 		return addTo(&s.Removals, value)
 	case kindRename:
 		return addTo(&s.Renames, value)
+	case kindIntent:
+		return addTo(&s.Intents, value)
 	case kindDelta:
 		if len(key) != 17 || len(value) < 12 {
 			return fmt.Errorf("%w: delta", ErrFormat)

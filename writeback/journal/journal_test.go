@@ -34,14 +34,15 @@ func full() State {
 	v := Version{ETag: "e", Size: 7, LastModified: at, CRC64: 1 << 63, HasCRC64: true, Appendable: true}
 	return State{
 		Inodes: []Inode{{Ino: 1, Key: "ä/\x01", Base: v, Size: 9, Extents: []Extent{{Off: 1, End: 2, Kind: 1, Dirty: true, Src: 3, SrcOff: 4}},
-			Attr: []byte{0, 1}, NeverCommitted: true, Fresh: true, Shadows: true, Excl: true, Trunc: true, DirtyData: true,
+			Attr: []byte{0, 1}, NeverCommitted: true, Fresh: true, Shadows: true, ShadowsAt: at, Excl: true, Trunc: true, DirtyData: true,
 			DirtyAttr: true, AppendOnly: true, MtimeSet: true, ACLKnown: true, Conflict: true, Since: at, Err: "x",
 			Attempt: &Attempt{At: at, Size: 1, CRC64: 2, HasCRC64: true, Append: true, From: 3}}},
 		Deltas: []Delta{{Ino: 1, Seq: 1, Src: 2, Off: 3, Data: []byte("abc")}, {Ino: 1, Seq: 2, Src: 2, Off: 0, Data: []byte{0}}},
 		Uploads: []Upload{{Key: "a", UploadID: "u", Ino: 1, Since: at, Keep: true,
 			Parts: []Part{{Number: 1, ETag: "e", Size: 2, CRC64: 3, HasCRC64: true}}}},
 		Removals: []Removal{{Key: "gone", Version: v, Since: at}},
-		Renames:  []TreeRename{{ID: 4, Src: "s/", Dst: "d/", Since: at}},
+		Renames:  []TreeRename{{ID: 4, Src: "s/", Dst: "d/", Since: at, Version: v, Replaced: 5}},
+		Intents:  []Intent{{ID: 6, Key: "k", Since: at, Until: at}},
 	}
 }
 
@@ -61,6 +62,9 @@ func record(b *Batch, s State) {
 	}
 	for _, r := range s.Renames {
 		b.PutRename(r)
+	}
+	for _, r := range s.Intents {
+		b.PutIntent(r)
 	}
 }
 
@@ -82,8 +86,10 @@ func TestRoundTrip(t *testing.T) {
 	b = j.Begin()
 	b.DropInode(1)
 	b.DropUpload("u")
+	b.DropIntent(6)
 	b.DropRemoval("gone")
 	b.DropRename(4)
+	b.DropIntent(6)
 	must(t, b.Commit(NoSync))
 	got, err = j.Load()
 	must(t, err)

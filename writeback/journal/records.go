@@ -20,6 +20,7 @@ type Version struct {
 	CRC64        uint64    `json:"crc64,omitempty"`
 	HasCRC64     bool      `json:"has_crc64,omitempty"`
 	Appendable   bool      `json:"appendable,omitempty"`
+	VersionID    string    `json:"version_id,omitempty"`
 }
 
 // Extent is one range of a file: Kind is extent.Kind's number.
@@ -32,6 +33,13 @@ type Extent struct {
 	SrcOff int64  `json:"p"`
 }
 
+// Source is a version of another object that extents of kind remote refer to by ID.
+type Source struct {
+	ID      uint32  `json:"id"`
+	Key     string  `json:"key"`
+	Version Version `json:"version"`
+}
+
 // Inode is a file, directory or symlink that is not in COS as it is here. Attr is the attributes as
 // package writeback encodes them.
 type Inode struct {
@@ -40,6 +48,7 @@ type Inode struct {
 	Base    Version  `json:"base"`
 	Size    int64    `json:"size"`
 	Extents []Extent `json:"extents,omitempty"`
+	Sources []Source `json:"sources,omitempty"`
 	Attr    []byte   `json:"attr,omitempty"`
 
 	NeverCommitted bool `json:"never_committed,omitempty"`
@@ -53,21 +62,28 @@ type Inode struct {
 	MtimeSet       bool `json:"mtime_set,omitempty"`
 	ACLKnown       bool `json:"acl_known,omitempty"`
 
+	// Behind is the key of the object Base, which the rename of a directory could not move to Key; "" = Key.
+	Behind string `json:"behind,omitempty"`
+
 	Attempt  *Attempt  `json:"attempt,omitempty"`  // a commit that was sent and may have been applied
 	Conflict bool      `json:"conflict,omitempty"` // another writer was first: kept for the user to decide
 	Since    time.Time `json:"since"`              // when it became dirty
-	Err      string    `json:"err,omitempty"`      // of the last commit
+
+	ShadowsAt time.Time `json:"shadows_at,omitzero"` // when it came to shadow an object: that is not newer
+
+	Err string `json:"err,omitempty"` // of the last commit
 }
 
 // Attempt is a commit whose outcome nobody knows yet.
 type Attempt struct {
 	At       time.Time `json:"at"`
-	Size     int64     `json:"size"` // of the object it makes
-	CRC64    uint64    `json:"crc64,omitempty"`
+	Size     int64     `json:"size"`            // of the object it makes
+	CRC64    uint64    `json:"crc64,omitempty"` // of it, or of what was appended
 	HasCRC64 bool      `json:"has_crc64,omitempty"`
 	Append   bool      `json:"append,omitempty"` // bytes From to Size were appended
 	From     int64     `json:"from,omitempty"`
-	Stage    uint32    `json:"stage,omitempty"` // staging files up to this one were part of it
+	Stage    uint32    `json:"stage,omitempty"`  // staging files up to this one were part of it
+	Source   uint32    `json:"source,omitempty"` // and sources up to this one
 }
 
 // Delta is bytes of a staging file that were not synced there: replay writes them, in order.
@@ -116,6 +132,16 @@ type TreeRename struct {
 	Dst     string    `json:"dst"`
 	Since   time.Time `json:"since"`
 	Version Version   `json:"version,omitzero"`
+
+	Replaced uint64 `json:"replaced,omitzero"` // inode that loses the name Dst to it
+}
+
+// Intent is a multipart upload that was asked for and whose ID was never learned: it began between Since and Until.
+type Intent struct {
+	ID    uint64    `json:"id"`
+	Key   string    `json:"key"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // zero: the process died then
 }
 
 // State is all that a journal holds.
@@ -125,9 +151,10 @@ type State struct {
 	Uploads  []Upload
 	Removals []Removal
 	Renames  []TreeRename
+	Intents  []Intent
 }
 
 // Empty reports whether there is nothing to recover.
 func (s *State) Empty() bool {
-	return len(s.Inodes)+len(s.Deltas)+len(s.Uploads)+len(s.Removals)+len(s.Renames) == 0
+	return len(s.Inodes)+len(s.Deltas)+len(s.Uploads)+len(s.Removals)+len(s.Renames)+len(s.Intents) == 0
 }

@@ -63,9 +63,13 @@ func TestEveryFlippedByteIsNoticed(t *testing.T) {
 				if _, err := seg.f.WriteAt(bad, int64(e.off)); err != nil {
 					t.Fatal(err)
 				}
-				if err := s.readBlock(seg, e, o, int64(i), p); err == nil {
+				if err := s.readBlock(seg, e, func(rec []byte) error { return decode(rec, o, int64(i), p) }); err == nil {
 					t.Errorf("byte %d of record %d is wrong, and the block was served", off, i)
 				}
+				if got, ok := s.Read(o, int64(i)); ok {
+					t.Errorf("byte %d of record %d is wrong, and %d bytes were served", off, i, len(got))
+				}
+				s.index.add(seg.num, e) // what is damaged was removed
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -45,6 +49,11 @@ func openStore(t *testing.T, o Options) *Store {
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// offer puts a block that does not wait for room.
+func offer(s *Store, o *Object, idx int64, p []byte) {
+	s.Put(context.Background(), o, idx, p, &Patience{}, func() {})
 }
 
 func put(s *Store, o *Object, idx int64, n int) { s.PutWait(o, idx, content(o, idx, n, idx%2 == 0)) }
@@ -237,11 +246,11 @@ func TestDropCancelsWhatIsQueued(t *testing.T) {
 		return 1 << 40, nil
 	}})
 	a, b := testObject(1), testObject(2)
-	s.Put(a, 0, content(a, 0, kib, true))
+	offer(s, a, 0, content(a, 0, kib, true))
 	<-entered
-	s.Put(a, 1, content(a, 1, kib, false))
-	s.Put(b, 0, content(b, 0, kib, true))
-	s.Put(b, 1, content(b, 1, kib, false))
+	offer(s, a, 1, content(a, 1, kib, false))
+	offer(s, b, 0, content(b, 0, kib, true))
+	offer(s, b, 1, content(b, 1, kib, false))
 	s.Drop(a.key)
 	s.Remove(b, 1)
 	close(leave)
@@ -252,7 +261,7 @@ func TestDropCancelsWhatIsQueued(t *testing.T) {
 	wantHeld(t, s, b, 1, kib, false)
 }
 
-func TestPutNeverWaits(t *testing.T) {
+func TestPutWithoutPatienceNeverWaits(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	s := openStore(t, Options{Dir: t.TempDir(), QueueBytes: 10 * kib, FreeBytes: func(string) (int64, error) {
@@ -260,10 +269,10 @@ func TestPutNeverWaits(t *testing.T) {
 		return 1 << 40, nil
 	}})
 	o := testObject(1)
-	s.Put(o, 0, content(o, 0, kib, true))
+	offer(s, o, 0, content(o, 0, kib, true))
 	<-entered // the disk hangs
 	for idx := int64(1); idx < 20; idx++ {
-		s.Put(o, idx, content(o, idx, kib, idx%2 == 0))
+		offer(s, o, idx, content(o, idx, kib, idx%2 == 0))
 	}
 	if u := s.Usage(); u.Skipped != 10 {
 		t.Errorf("%d blocks skipped, want 10: the queue holds ten", u.Skipped)
@@ -274,6 +283,57 @@ func TestPutNeverWaits(t *testing.T) {
 		wantHeld(t, s, o, idx, kib, true)
 	}
 	wantHeld(t, s, o, 10, kib, false)
+}
+
+// TestPutWaitsForTheDisk fills the queue of a disk that hangs, for less than the patience of who puts, and
+// then for longer.
+func TestPutWaitsForTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		s, err := Open(Options{Dir: t.TempDir(), QueueBytes: 4 * kib, FreeBytes: func(string) (int64, error) {
+			<-hang
+			return 1 << 40, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := testObject(1)
+		var over atomic.Int64
+		patience := &Patience{Left: 10 * time.Second}
+		putAll := func(from, to int64) {
+			for idx := from; idx < to; idx++ {
+				s.Put(t.Context(), o, idx, content(o, idx, kib, true), patience, func() { over.Add(1) })
+			}
+		}
+		began := time.Now()
+		time.AfterFunc(3*time.Second, func() { close(hang) })
+		putAll(0, 9)
+		synctest.Wait()
+		if took := time.Since(began); took != 3*time.Second || patience.Left != 7*time.Second {
+			t.Errorf("waited for %v, %v of patience left, want 3 s and 7 s", took, patience.Left)
+		}
+		if u := s.Usage(); u.Skipped != 0 || u.Blocks != 9 || over.Load() != 9 {
+			t.Errorf("%d blocks written, %d skipped, %d given back, want 9, 0, 9", u.Blocks, u.Skipped, over.Load())
+		}
+
+		hang = make(chan struct{})
+		began = time.Now()
+		putAll(10, 20)
+		if took := time.Since(began); took != 7*time.Second || patience.Left != 0 {
+			t.Errorf("waited for %v in all, want the 7 s of patience that were left", took)
+		}
+		fresh := &Patience{Left: time.Hour}
+		s.Put(t.Context(), o, 30, content(o, 30, kib, true), fresh, func() { over.Add(1) })
+		if fresh.Left != time.Hour {
+			t.Error("waited for a disk that is known to be behind")
+		}
+		close(hang)
+		synctest.Wait()
+		if u := s.Usage(); u.Skipped != 7 || u.Blocks != 13 || over.Load() != 20 {
+			t.Errorf("%d blocks written, %d skipped, %d given back, want 13, 7, 20", u.Blocks, u.Skipped, over.Load())
+		}
+		s.Close()
+	})
 }
 
 func TestEvictionKeepsTheBoundAndWhatIsRead(t *testing.T) {
@@ -402,7 +462,7 @@ func TestConcurrentUse(t *testing.T) {
 				case 3:
 					s.Trim(rng.Int64N(256 * kib))
 				case 4, 5, 6:
-					s.Put(o, idx, content(o, idx, 4*kib, idx%2 == 0))
+					offer(s, o, idx, content(o, idx, 4*kib, idx%2 == 0))
 				case 7:
 					put(s, o, idx, 4*kib)
 				default:

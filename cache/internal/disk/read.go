@@ -16,13 +16,34 @@ func (s *Store) Has(o *Object, idx int64) bool {
 // does not verify is removed. It blocks while the disk reads. The content of p is undefined after
 // false.
 func (s *Store) Get(o *Object, idx int64, p []byte) bool {
+	return s.read(o, idx, func(rec []byte) error { return decode(rec, o, idx, p) })
+}
+
+// Read is Get of a block whose length the caller does not know.
+func (s *Store) Read(o *Object, idx int64) (p []byte, ok bool) {
+	ok = s.read(o, idx, func(rec []byte) error {
+		h, _, err := verify(rec)
+		if err != nil {
+			return err
+		}
+		p = make([]byte, h.size)
+		return decode(rec, o, idx, p)
+	})
+	if !ok {
+		return nil, false
+	}
+	return p, true
+}
+
+// read hands the record of a block to use, whose error says that it is not that block's.
+func (s *Store) read(o *Object, idx int64, use func(rec []byte) error) bool {
 	seg, e, ok := s.pin(o.block(idx))
 	if !ok {
 		return false
 	}
 	defer s.getting.Done()
 	defer s.unpin(seg)
-	err := s.readBlock(seg, e, o, idx, p)
+	err := s.readBlock(seg, e, use)
 	switch {
 	case err == nil:
 		s.mu.Lock()
@@ -78,8 +99,8 @@ func (s *Store) unpin(seg *segment) {
 	}
 }
 
-// readBlock reads and decodes one record.
-func (s *Store) readBlock(seg *segment, e entry, o *Object, idx int64, p []byte) error {
+// readBlock reads one record and hands it to use.
+func (s *Store) readBlock(seg *segment, e entry, use func(rec []byte) error) error {
 	s.reads <- struct{}{} // waits for other reads of the disk alone
 	defer func() { <-s.reads }()
 	buf := s.buffer(int(e.size))
@@ -87,7 +108,7 @@ func (s *Store) readBlock(seg *segment, e entry, o *Object, idx int64, p []byte)
 	if err := readFull(seg.f, *buf, int64(e.off)); err != nil {
 		return err
 	}
-	return decode(*buf, o, idx, p)
+	return use(*buf)
 }
 
 // buffer returns a buffer of n bytes, for buffers.Put.

@@ -41,7 +41,7 @@ type Options struct {
 	Dir          string
 	MaxBytes     int64 // of the directory; 0 is 10 GiB
 	MinFreeBytes int64 // of the filesystem, below which blocks are evicted and none written; 0 is none
-	QueueBytes   int64 // of blocks that wait to be written; more are not taken. 0 is 8 MiB
+	QueueBytes   int64 // of blocks that wait to be written; more are waited for, or not taken. 0 is 8 MiB
 	Logger       *slog.Logger
 	// FreeBytes returns the free space of the filesystem of dir; nil asks the system.
 	FreeBytes func(dir string) (int64, error)
@@ -94,7 +94,7 @@ type Usage struct {
 	Hits      int64 // blocks that Get returned
 	Evictions int64 // blocks given up for space
 	Damaged   int64 // blocks that did not verify
-	Skipped   int64 // blocks not written: the queue was full, or the filesystem
+	Skipped   int64 // blocks not written: the disk was behind, or full
 	Failed    bool  // an I/O error turned the cache off
 }
 
@@ -120,7 +120,9 @@ type Store struct {
 	segs    []*segment // oldest first; changed by the writer alone
 	used    int64      // bytes of segs
 	queue   []*task
-	queued  int64 // bytes of blocks in queue
+	queued  int64         // bytes of blocks in queue
+	room    chan struct{} // closed when the queue has room again; nil if nobody waits
+	behind  bool          // somebody waited for room in vain: nobody does until there is a lot
 	getting sync.WaitGroup
 	usage   Usage
 	warned  bool // of damage

@@ -1,10 +1,10 @@
 package disk
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 )
 
@@ -18,9 +18,32 @@ type task struct {
 	buf  []byte
 	dead []place
 	trim int64
-	done chan struct{} // closed when the task is over; nil if nobody waits
+	over func() // called when the task is over; nil if nobody waits
 
 	cancelled bool // guarded by Store.mu: the block was dropped meanwhile
+}
+
+// Patience is how long the Puts of one caller may wait in all. It is not safe for concurrent use.
+type Patience struct{ Left time.Duration }
+
+// wait waits for room, at most as long as patience lasts. It reports false when that or ctx has ended.
+func (p *Patience) wait(ctx context.Context, room <-chan struct{}) bool {
+	if p.Left <= 0 {
+		return false
+	}
+	began := time.Now()
+	timer := time.NewTimer(p.Left)
+	defer timer.Stop()
+	select {
+	case <-room:
+		p.Left -= time.Since(began)
+		return true
+	case <-timer.C:
+		p.Left = 0
+		return false
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // place is a record.
@@ -29,28 +52,70 @@ type place struct {
 	off uint32
 }
 
-// Put offers block idx of o. It copies p and does not wait: what the writer has no room for is not
-// kept. A Drop or Remove at the same time may come before it or after it.
-func (s *Store) Put(o *Object, idx int64, p []byte) {
-	if s.failed.Load() || !o.storable(len(p)) {
-		return
+// Put offers block idx of o, whose content p must not change until over is called, which happens once
+// in any case, perhaps before Put returns. While the queue is full it waits, so that what was read is
+// kept as long as the disk is about as fast as the network; but not longer than patience lasts, and not
+// at all, from then on, until half of the queue has been written. What there is no room for is not kept.
+// A Drop or Remove at the same time may come before it or after it.
+func (s *Store) Put(ctx context.Context, o *Object, idx int64, p []byte, patience *Patience, over func()) {
+	t := &task{o: o, idx: idx, buf: p, over: over}
+	for o.storable(len(p)) {
+		room, ok := s.offer(t)
+		if ok {
+			s.rouse()
+			return
+		}
+		if room == nil {
+			break
+		}
+		if !patience.wait(ctx, room) {
+			s.fallBehind(ctx)
+			break
+		}
 	}
-	size := int64(len(p))
+	over()
+}
+
+// offer queues t if there is room. If not, room is closed when there may be; nil means that nobody is to
+// wait for it.
+func (s *Store) offer(t *task) (room <-chan struct{}, ok bool) {
 	s.mu.Lock()
-	full := s.closed || s.queued+size > s.o.QueueBytes || len(s.queue) >= maxTasks
-	if full {
+	defer s.mu.Unlock()
+	if s.closed || s.failed.Load() {
+		return nil, false
+	}
+	if s.queued+int64(len(t.buf)) <= s.o.QueueBytes && len(s.queue) < maxTasks {
+		s.pushLocked(t)
+		return nil, true
+	}
+	// An object that does not fit is not worth waiting for.
+	if s.behind || t.o.size > s.o.MaxBytes || int64(len(t.buf)) > s.o.QueueBytes {
 		s.usage.Skipped++
-		s.mu.Unlock()
-		return
+		return nil, false
 	}
-	s.queued += size // a place for the copy, which is made without the lock
-	s.mu.Unlock()
-	t := &task{o: o, idx: idx, buf: slices.Clone(p)}
+	if s.room == nil {
+		s.room = make(chan struct{})
+	}
+	return s.room, false
+}
+
+// fallBehind ends the waiting for a disk that somebody has waited for in vain.
+func (s *Store) fallBehind(ctx context.Context) {
 	s.mu.Lock()
-	s.queued -= size
-	s.pushLocked(t)
-	s.mu.Unlock()
-	s.rouse()
+	defer s.mu.Unlock()
+	s.usage.Skipped++
+	if ctx.Err() == nil {
+		s.behind = true
+		s.openRoomLocked()
+	}
+}
+
+// openRoomLocked wakes those who wait for room.
+func (s *Store) openRoomLocked() {
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
+	}
 }
 
 // PutWait writes block idx of o and returns when it is on disk, or will not be. p must not change
@@ -67,7 +132,8 @@ func (s *Store) Trim(size int64) { s.await(&task{trim: size}) }
 
 // await hands t to the writer and waits for it.
 func (s *Store) await(t *task) {
-	t.done = make(chan struct{})
+	done := make(chan struct{})
+	t.over = func() { close(done) }
 	s.mu.Lock()
 	if s.closed || s.failed.Load() {
 		s.mu.Unlock()
@@ -76,7 +142,7 @@ func (s *Store) await(t *task) {
 	s.pushLocked(t)
 	s.mu.Unlock()
 	s.rouse()
-	<-t.done
+	<-done
 }
 
 // Drop forgets all blocks of key, also those that wait to be written. It does not block.
@@ -196,9 +262,15 @@ func (s *Store) do(t *task) {
 	s.queue[0] = nil
 	s.queue = s.queue[1:]
 	s.queued -= int64(len(t.buf))
+	if s.queued <= s.o.QueueBytes/2 {
+		s.behind = false
+	}
+	if s.queued <= s.o.QueueBytes-s.o.QueueBytes/4 && len(s.queue) < maxTasks {
+		s.openRoomLocked() // for several blocks at once, or each would wake all who wait
+	}
 	s.mu.Unlock()
-	if t.done != nil {
-		close(t.done)
+	if t.over != nil {
+		t.over()
 	}
 }
 

@@ -17,6 +17,8 @@ type Config struct {
 	Background         bool
 	MultipartThreshold int64         // 0 = the default
 	AttrDelay          time.Duration // 0 = the default
+	SettleTime         time.Duration // 0 = the default
+	UploadGrace        time.Duration // 0 = the default
 	MetaTTL            time.Duration // 0 = the default
 	NegativeTTL        time.Duration // 0 = the default
 	Attempts           int           // of one request; 0 = the default

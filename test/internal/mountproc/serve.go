@@ -107,6 +107,7 @@ func (d *daemon) start(ctx context.Context) (err error) {
 		Client: d.client, Blocks: d.blocks, Dir: c.Cache, Logger: log, Now: d.now, Changed: changes.Add,
 		Defaults: writeback.AttrDefaults{FileMode: 0o644, DirMode: 0o755}, Background: c.Background,
 		MultipartThreshold: c.MultipartThreshold, AttrDelay: c.AttrDelay,
+		SettleTime: c.SettleTime, UploadGrace: c.UploadGrace,
 	}
 	if c.Failpoint != "" || c.Record != "" {
 		o.Failpoint = d.failpoint

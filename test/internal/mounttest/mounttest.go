@@ -1,6 +1,7 @@
 package mounttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -22,7 +23,10 @@ type Options struct {
 	FS     fs.Options        // Client, Store and Changes are filled in
 	Store  writeback.Options // Client, Blocks and Dir are filled in
 	Server cosserver.Options // of New only; Dir is filled in
+	Keep   bool              // keep attributes on disk, over a Remount too
+	Cache  string            // directory of the journal and staging files, kept over a Remount; "" = a new one each time
 	Disk   int64             // most bytes of blocks kept on disk, over a Remount too; 0 keeps none
+	Stall  time.Duration     // after which the mount's client gives up an attempt that gets no answer; 0 is the default
 	Log    bool              // log warnings to the test
 }
 
@@ -39,6 +43,7 @@ type Volume struct {
 	*Bucket
 	Dir    string // mount point
 	Kept   string // directory of the blocks on disk
+	Notes  string // directory of the attributes on disk
 	Store  *writeback.Store
 	Mount  *fs.Mount
 	Blocks *cache.Blocks
@@ -47,6 +52,7 @@ type Volume struct {
 	clock  clock
 	lost   bool // what cannot be committed at the end is no failure
 	client *cos.Client
+	notes  *cache.Notes
 	cancel context.CancelFunc
 }
 
@@ -67,7 +73,7 @@ func NewBucket(t testing.TB, o cosserver.Options) *Bucket {
 		t.Fatal(err)
 	}
 	b := &Bucket{Server: s, URL: l.URL, listener: l}
-	b.Client = b.newClient(t, nil)
+	b.Client = b.newClient(t, nil, 0)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -78,11 +84,11 @@ func NewBucket(t testing.TB, o cosserver.Options) *Bucket {
 	return b
 }
 
-func (b *Bucket) newClient(t testing.TB, log *slog.Logger) *cos.Client {
+func (b *Bucket) newClient(t testing.TB, log *slog.Logger, stall time.Duration) *cos.Client {
 	t.Helper()
 	c, err := cos.New(cos.Options{
 		Endpoint: b.URL, Region: b.Server.Region(), Bucket: b.Server.Bucket(), Logger: log,
-		BaseDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond,
+		BaseDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond, StallTimeout: stall, HeaderTimeout: stall,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +121,8 @@ func NeedFUSE(t testing.TB) {
 // Mount mounts the bucket on a new directory for the time of the test.
 func (b *Bucket) Mount(t testing.TB, o Options) *Volume {
 	t.Helper()
-	v := &Volume{Bucket: b, Dir: filepath.Join(t.TempDir(), "mnt"), Kept: filepath.Join(t.TempDir(), "blocks"), o: o}
+	v := &Volume{Bucket: b, Dir: filepath.Join(t.TempDir(), "mnt"), o: o}
+	v.Kept, v.Notes = filepath.Join(t.TempDir(), "blocks"), filepath.Join(t.TempDir(), "attrs")
 	if err := os.Mkdir(v.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +131,8 @@ func (b *Bucket) Mount(t testing.TB, o Options) *Volume {
 	return v
 }
 
-// Remount unmounts, commits everything, and mounts again with caches that are empty, but for what Options.Disk
-// keeps.
+// Remount unmounts, commits everything, and mounts again with caches that are empty, but for what Options.Disk and
+// Options.Keep keep.
 func (v *Volume) Remount(t testing.TB) {
 	t.Helper()
 	v.Stop(t)
@@ -140,22 +147,28 @@ func (v *Volume) start(t testing.TB) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	v.cancel = cancel
-	v.client = v.newClient(t, log)
+	v.client = v.newClient(t, log, v.o.Stall)
 	var err error
 	if v.Blocks, err = cache.NewBlocks(ctx, v.blocksOptions(log)); err != nil {
 		t.Fatal(err)
 	}
+	if v.notes = nil; v.o.Keep {
+		if v.notes, err = cache.OpenNotes(cache.NotesOptions{Dir: v.Notes, Logger: log}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	attrs := fs.NewAttrs(v.notes)
 	changes := fs.NewChanges()
 	now := v.clock.now
 	so := v.o.Store
 	so.Now = now
-	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, filepath.Join(t.TempDir(), "staging")
-	so.Logger, so.Changed = log, changes.Add
+	so.Client, so.Blocks, so.Dir = v.client, v.Blocks, cmp.Or(v.o.Cache, filepath.Join(t.TempDir(), "staging"))
+	so.Logger, so.Changed, so.Made = log, changes.Add, attrs.Made
 	if v.Store, err = writeback.Open(ctx, so); err != nil {
 		t.Fatal(err)
 	}
 	fo := v.o.FS
-	fo.Now = now
+	fo.Now, fo.Attrs = now, attrs
 	fo.Client, fo.Store, fo.Blocks, fo.Changes, fo.Logger = v.client, v.Store, v.Blocks, changes, log
 	if v.Mount, err = fs.New(ctx, v.Dir, fo); err != nil {
 		t.Fatal(err)
@@ -173,7 +186,8 @@ func (v *Volume) blocksOptions(log *slog.Logger) cache.BlocksOptions {
 		Checksum: &cache.Checksum{Of: cos.CRC64, Combine: cos.CRC64Combine},
 	}
 	if v.o.Disk > 0 {
-		o.Disk = &cache.DiskOptions{Dir: v.Kept, MaxBytes: v.o.Disk, Logger: log}
+		// Patience, so that what is kept does not depend on how fast the disk is.
+		o.Disk = &cache.DiskOptions{Dir: v.Kept, MaxBytes: v.o.Disk, Logger: log, Patience: patience}
 	}
 	return o
 }
@@ -198,6 +212,7 @@ func (v *Volume) Stop(t testing.TB) {
 		t.Errorf("commit what was left: %v", err)
 	}
 	v.Blocks.Close()
+	v.notes.Close()
 	v.cancel()
 	if err := v.client.Close(); err != nil {
 		t.Error(err)

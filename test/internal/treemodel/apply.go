@@ -79,7 +79,9 @@ func (m *machine) run(o Op) (r result) {
 	case "close":
 		if f := m.fds[o.Slot]; f != nil {
 			m.fds[o.Slot] = nil
-			f.n.close()
+			if f.writes() { // a descriptor that cannot write sends nothing
+				f.n.close()
+			}
 		}
 	case "put":
 		r.errno = m.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, o.Mode, content(o.Seed, o.Len), 0)
@@ -87,6 +89,12 @@ func (m *machine) run(o Op) (r result) {
 		r.errno = m.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_APPEND, o.Mode, content(o.Seed, o.Len), 0)
 	case "patch":
 		r.errno = m.writeFile(o.Path, syscall.O_RDWR, 0, content(o.Seed, o.Len), o.Off)
+	case "copy":
+		r.errno = m.copyFile(o.Path, o.To, o.Mode)
+	case "splice":
+		if f := m.fds[o.Slot]; f != nil {
+			r.errno = m.splice(o.Path, f, o.Off, o.Len)
+		}
 	case "get":
 		var n *inode
 		if n, r.errno = m.open(o.Path, syscall.O_RDONLY, 0); r.errno == 0 {
@@ -130,7 +138,7 @@ func (m *machine) run(o Op) (r result) {
 	case "utimes":
 		var n *inode
 		if n, r.errno = m.follow(o.Path); r.errno == 0 {
-			n.mtime, n.timed = time.Unix(o.Off, o.Off%1e9), n.kind == file
+			n.mtime, n.timed, n.dated = time.Unix(o.Off, o.Off%1e9), n.kind == file, false
 		}
 	case "stat":
 		r = m.stat(o.Path)
@@ -207,6 +215,46 @@ func (m *machine) writeFile(p string, flags int, mode uint32, data []byte, off i
 	errno = f.write(data, off)
 	n.close()
 	return errno
+}
+
+// copyFile is what cp does.
+func (m *machine) copyFile(from, to string, mode uint32) syscall.Errno {
+	src, errno := m.open(from, syscall.O_RDONLY, 0)
+	switch {
+	case errno != 0:
+		return errno
+	case src.kind == directory:
+		return syscall.EISDIR
+	}
+	dst, errno := m.open(to, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, mode)
+	if errno != 0 {
+		return errno
+	}
+	if len(src.data) > 0 {
+		dst.writeAt(src.data, 0)
+	}
+	dst.close()
+	return 0
+}
+
+// splice is copy_file_range(2) of the same range of another file, in the order in which the kernel looks.
+func (m *machine) splice(from string, f *openFile, off, n int64) syscall.Errno {
+	src, errno := m.open(from, syscall.O_RDONLY, 0)
+	if errno != 0 {
+		return errno
+	}
+	n = max(0, min(n, int64(len(src.data))-off))
+	switch {
+	case src.kind == directory || f.n.kind == directory:
+		return syscall.EISDIR
+	case !f.writes() || f.flags&syscall.O_APPEND != 0:
+		return syscall.EBADF
+	case src == f.n && n > 0:
+		return syscall.EINVAL
+	case n > 0:
+		f.n.writeAt(src.data[off:off+n], off)
+	}
+	return 0
 }
 
 func (m *machine) stat(p string) result {

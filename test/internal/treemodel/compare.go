@@ -127,9 +127,9 @@ func (n *inode) alternatives() string {
 	if n.kind != file {
 		return strings.Join(append(out, n.String()), " or ")
 	}
-	for i, data := range n.past {
-		if i == 0 || !bytes.Equal(data, n.past[i-1]) {
-			out = append(out, brief(data))
+	for i, v := range n.past {
+		if i == 0 || !bytes.Equal(v.data, n.past[i-1].data) {
+			out = append(out, brief(v.data))
 		}
 	}
 	return strings.Join(out, " or ")

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,7 +52,7 @@ type member struct {
 	*list
 	rng        *rand.Rand
 	ops        int64
-	last       []Op       // under which the mount died, and a few before
+	last       []string   // what it did last, and how that ended
 	candidates []*machine // after that
 }
 
@@ -87,27 +88,31 @@ func (w *World) shift(crowd []*member, d time.Duration) error {
 	}
 	if err := w.restart(0); err != nil {
 		for _, m := range crowd {
-			err = fmt.Errorf("%w\n%s died under %v", err, m.prefix, m.last)
+			err = fmt.Errorf("%w\n%s: %s", err, m.prefix, m.story())
 		}
 		return err
 	}
 	for _, m := range crowd {
 		if err := m.goOn(m.candidates...); err != nil {
-			return fmt.Errorf("%s died under %v: %w", m.prefix, m.last, err)
+			return fmt.Errorf("%s: %s\n%w", m.prefix, m.story(), err)
 		}
+		m.last = append(m.last, "killed and mounted again")
 	}
 	return nil
 }
+
+// story is what the member did last, a line each.
+func (m *member) story() string { return "\n" + strings.Join(m.last, "\n") }
 
 // work runs operations until the mount dies under one.
 func (m *member) work(dying *atomic.Bool) error {
 	mix := m.w.c.Mix
 	for {
 		o := mix.Draw(m.rng, 1)[0]
-		m.last = append(m.last[max(0, len(m.last)-40):], o)
 		before := m.want.clone()
 		stale := m.mayBeStale(o)
 		got, want := m.disk().run(o), m.want.run(o)
+		m.last = append(m.last[max(0, len(m.last)-40):], fmt.Sprintf("%v: %v", o, got))
 		switch {
 		case got.equal(want), stale && got.errno == syscall.ESTALE:
 			m.ops++
@@ -115,7 +120,7 @@ func (m *member) work(dying *atomic.Bool) error {
 			m.candidates = m.outcomes(o, before)
 			return nil
 		default:
-			return fmt.Errorf("%s: %v: got %v, want %v", m.prefix, o, got, want)
+			return fmt.Errorf("%s: %s, want %v", m.prefix, m.story(), want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,8 @@ type result struct {
 	data  []byte // read bytes, a link's target, or names in order
 	size  int64  // of stat
 	mode  uint32 // of stat
+
+	stored bool // the error came after bytes were taken in: they must not be lost
 }
 
 // String describes the result.
@@ -111,19 +114,27 @@ func (d *disk) run(o Op) (r result) {
 		}
 	case "fsync":
 		if fd := d.fds[o.Slot]; fd >= 0 {
+			r.stored = true
 			err = retry(func() error { return syscall.Fsync(fd) })
 		}
 	case "close":
 		if fd := d.fds[o.Slot]; fd >= 0 {
 			d.fds[o.Slot] = -1
+			r.stored = true
 			err = syscall.Close(fd)
 		}
 	case "put":
-		err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, o.Mode, content(o.Seed, o.Len), 0)
+		r.stored, err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, o.Mode, content(o.Seed, o.Len), 0)
 	case "append":
-		err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_APPEND, o.Mode, content(o.Seed, o.Len), 0)
+		r.stored, err = d.writeFile(o.Path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_APPEND, o.Mode, content(o.Seed, o.Len), 0)
 	case "patch":
-		err = d.writeFile(o.Path, syscall.O_RDWR, 0, content(o.Seed, o.Len), o.Off)
+		r.stored, err = d.writeFile(o.Path, syscall.O_RDWR, 0, content(o.Seed, o.Len), o.Off)
+	case "copy":
+		r.stored, err = d.copyFile(o.Path, o.To, o.Mode)
+	case "splice":
+		if fd := d.fds[o.Slot]; fd >= 0 {
+			err = d.splice(o.Path, fd, o.Off, o.Len)
+		}
 	case "get":
 		r.data, err = d.readFile(o.Path)
 	case "truncate":
@@ -196,17 +207,69 @@ func pread(fd int, n, off int64) ([]byte, error) {
 	return out, nil
 }
 
-// writeFile opens, writes once and closes. The error is the first.
-func (d *disk) writeFile(p string, flags int, mode uint32, data []byte, off int64) error {
+// writeFile opens, writes once and closes. The error is the first; written says that the file had taken the bytes.
+func (d *disk) writeFile(p string, flags int, mode uint32, data []byte, off int64) (written bool, err error) {
 	fd, err := d.open(p, flags, mode)
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = pwrite(fd, data, off)
+	written = err == nil
 	if cerr := syscall.Close(fd); err == nil {
 		err = cerr
 	}
-	return err
+	return written, err
+}
+
+// copyFile is what cp does. The error is the first; taken is as stored in result.
+func (d *disk) copyFile(from, to string, mode uint32) (taken bool, err error) {
+	src, err := d.open(from, syscall.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer syscall.Close(src) // it is only read from
+	var st syscall.Stat_t
+	if err := syscall.Fstat(src, &st); err != nil {
+		return false, err
+	}
+	if st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+		return false, syscall.EISDIR
+	}
+	dst, err := d.open(to, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, mode)
+	if err != nil {
+		return false, err
+	}
+	err = copyRange(dst, src, 0, math.MaxInt32)
+	taken = err == nil
+	if cerr := syscall.Close(dst); err == nil {
+		err = cerr
+	}
+	return taken, err
+}
+
+// splice copies a range of a file to the same place of an open one.
+func (d *disk) splice(from string, dst int, off, n int64) error {
+	src, err := d.open(from, syscall.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(src) // it is only read from
+	return copyRange(dst, src, off, n)
+}
+
+// copyRange is copy_file_range(2) until all is copied, or the source ends.
+func copyRange(dst, src int, off, n int64) error {
+	in, out := off, off
+	for {
+		k := 0
+		err := retry(func() (err error) {
+			k, err = unix.CopyFileRange(src, &in, dst, &out, int(off+n-in), 0)
+			return err
+		})
+		if err != nil || k == 0 || in == off+n {
+			return err
+		}
+	}
 }
 
 func (d *disk) readFile(p string) ([]byte, error) {

@@ -26,7 +26,22 @@ const hung = 2 * time.Minute
 
 // Run runs the list in a directory of its own and checks the end. After an error the mounts are gone, and the
 // next Run makes new ones.
-func (w *World) Run(ops []Op) (err error) {
+func (w *World) Run(ops []Op) error {
+	return w.run(func(l *list) error {
+		for i, o := range ops {
+			if err := l.step(o); err != nil {
+				return fmt.Errorf("step %d %v: %w", i, o, err)
+			}
+		}
+		if err := l.end(len(ops)%4 == 0); err != nil {
+			return fmt.Errorf("at the end: %w", err)
+		}
+		return nil
+	})
+}
+
+// run lets work run a list.
+func (w *World) run(work func(*list) error) (err error) {
 	defer func() {
 		w.bucket.Server.SetRules(nil)
 		if err != nil {
@@ -57,15 +72,7 @@ func (w *World) Run(ops []Op) (err error) {
 	if err := w.putObject(l.prefix, nil); err != nil {
 		return err
 	}
-	for i, o := range ops {
-		if err := l.step(o); err != nil {
-			return fmt.Errorf("step %d %v: %w", i, o, err)
-		}
-	}
-	if err := l.end(len(ops)%4 == 0); err != nil {
-		return fmt.Errorf("at the end: %w", err)
-	}
-	return nil
+	return work(l)
 }
 
 func (l *list) disk() *disk { return l.disks[l.active] }
@@ -83,6 +90,8 @@ func (l *list) step(o Op) error {
 		return l.kill(l.want)
 	case "remount":
 		return l.remount()
+	case "fresh":
+		return l.fresh()
 	case "switch":
 		return l.handOver()
 	case "remoteput", "remotedelete", "remoteappend":
@@ -155,11 +164,7 @@ func (l *list) refused(o Op) error {
 	if !refused(got.errno) {
 		return fmt.Errorf("got %v, want %v or what the service's failure is", got, want)
 	}
-	for i, fd := range l.disk().fds {
-		if fd < 0 {
-			l.want.fds[i], before.fds[i] = nil, nil
-		}
-	}
+	l.forgetClosed(before)
 	return l.choose(view{attrs: true}, l.want, before, l.halfRenamed(o, before))
 }
 
@@ -231,6 +236,9 @@ func (m *machine) shaky(before *machine) {
 		case b == nil:
 			n.kept = false
 		default:
+			if n.acks != b.acks {
+				n.past = slices.Concat(n.before, n.past)
+			}
 			n.past, n.kept = slices.Concat(b.past, n.past), n.kept && b.kept
 			if n.under == nil {
 				n.under = b.under
@@ -291,6 +299,14 @@ func (l *list) goOn(candidates ...*machine) error {
 
 // remount unmounts, which commits everything, and mounts again.
 func (l *list) remount() error {
+	if err := l.fresh(); err != nil {
+		return err
+	}
+	return l.choose(view{attrs: true}, l.want)
+}
+
+// fresh is remount without a look at what is there: the mount knows nothing then.
+func (l *list) fresh() error {
 	if err := l.closeAll(); err != nil {
 		return err
 	}
@@ -302,10 +318,7 @@ func (l *list) remount() error {
 		return fmt.Errorf("unmount: %w", err)
 	}
 	l.want.root.ackAll()
-	if err := l.w.restart(l.active); err != nil {
-		return err
-	}
-	return l.choose(view{attrs: true}, l.want)
+	return l.w.restart(l.active)
 }
 
 // closeAll closes what is open, on both sides.
@@ -399,11 +412,11 @@ func (l *list) remoteAppend(o Op) error {
 	if err := l.w.appendObject(l.prefix+o.Path, theirs); err != nil {
 		return err
 	}
-	at := len(n.past[0])
-	for i, data := range n.past {
-		n.past[i] = slices.Concat(data[:at], theirs, data[at:])
+	at := len(n.past[0].data)
+	for i, v := range n.past {
+		n.past[i] = version{data: slices.Concat(v.data[:at], theirs, v.data[at:])}
 	}
-	n.data = n.past[len(n.past)-1]
+	n.data = n.past[len(n.past)-1].data
 	return nil
 }
 
@@ -442,7 +455,7 @@ func (l *list) checkBucket() error {
 		if err != nil {
 			return err
 		}
-		n, err := l.w.uploads()
+		n, err := l.w.uploads(l.prefix)
 		if err != nil {
 			return err
 		}

@@ -80,6 +80,7 @@ func Local() map[string]int {
 	return map[string]int{
 		"open": 10, "write": 14, "read": 5, "ftruncate": 4, "fsync": 3, "close": 9,
 		"put": 8, "append": 8, "patch": 6, "get": 6, "truncate": 3,
+		"copy": 6, "splice": 5,
 		"unlink": 6, "mkdir": 7, "rmdir": 3, "rename": 10, "symlink": 2, "readlink": 1,
 		"chmod": 3, "utimes": 3, "stat": 3, "readdir": 3,
 	}
@@ -118,7 +119,7 @@ func (m Mix) Draw(rng *rand.Rand, n int) []Op {
 
 // allKinds is every Op, in a fixed order: the same seed draws the same list.
 var allKinds = []string{
-	"open", "write", "read", "ftruncate", "fsync", "close", "put", "append", "patch", "get", "truncate",
+	"open", "write", "read", "ftruncate", "fsync", "close", "put", "append", "patch", "get", "truncate", "copy", "splice",
 	"unlink", "mkdir", "rmdir", "rename", "symlink", "readlink", "chmod", "utimes", "stat", "readdir",
 	"sync", "kill", "remount", "switch", "remoteput", "remotedelete", "age", "look",
 }
@@ -136,6 +137,8 @@ func (m Mix) one(rng *rand.Rand, k string) Op {
 	switch k {
 	case "open", "write", "read", "ftruncate", "fsync", "close":
 		o.Slot = rng.IntN(slots)
+	case "splice":
+		o.Path, o.Slot = randomPath(rng), rng.IntN(slots)
 	case "sync", "kill", "remount", "switch", "age", "look":
 		return o
 	default:
@@ -160,6 +163,10 @@ func (m Mix) one(rng *rand.Rand, k string) Op {
 		o.Mode = randomMode(rng) | 0o100
 	case "rename":
 		o.To = randomPath(rng)
+	case "copy":
+		o.To, o.Mode = randomPath(rng), randomMode(rng)
+	case "splice":
+		o.Off, o.Len = m.size(rng), m.length(rng)
 	case "symlink":
 		o.To = fmt.Sprintf("no/where/%d", rng.IntN(10))
 	case "utimes":

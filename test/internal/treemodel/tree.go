@@ -26,7 +26,8 @@ type inode struct {
 	data   []byte // of a file; never changed in place
 	target string // of a link; always dangling
 	mtime  time.Time
-	timed  bool // mtime was asked for, and nothing was written since
+	timed  bool // mtime is known: it was asked for or seen, and nothing was written since
+	dated  bool // it was only seen: an object that carries no time has another one once it was copied
 	kids   map[string]*inode
 
 	tag *byte // tells inodes apart, and is the same in clones
@@ -36,10 +37,22 @@ type inode struct {
 
 	// What a crash may leave: one of past, the oldest first; the newest is data. If it was never
 	// acknowledged (kept is false) the name may be gone as well, or show what a rename hid: under.
-	past  [][]byte
+	past  []version
 	kept  bool
 	under *inode
 	wrote bool // bytes came that no close acknowledged
+
+	acks   int       // how often something was acknowledged
+	before []version // past as it was before the last time
+}
+
+// version is what a file's bytes were at some time.
+type version struct {
+	data []byte
+
+	written bool // by a write at off, before which they were was
+	was     []byte
+	off     int64
 }
 
 // tree is the model of a file system.
@@ -94,6 +107,9 @@ func (t *tree) walk(p string) (parent *inode, name string, n *inode, errno sysca
 
 // follow is walk for operations that follow a link at the end: it dangles.
 func (t *tree) follow(p string) (*inode, syscall.Errno) {
+	if p == "." {
+		return t.root, 0
+	}
 	_, _, n, errno := t.walk(p)
 	switch {
 	case errno != 0:
@@ -107,15 +123,35 @@ func (t *tree) follow(p string) (*inode, syscall.Errno) {
 // set is a change of n's bytes.
 func (n *inode) set(data []byte) {
 	n.data, n.timed = data, false
-	n.past = append(n.past, data)
+	n.past = append(n.past, version{data: data})
 }
 
 func (n *inode) writeAt(p []byte, off int64) {
 	data := make([]byte, max(int64(len(n.data)), off+int64(len(p))))
 	copy(data, n.data)
 	copy(data[off:], p)
+	was := n.data
 	n.set(data)
+	n.past[len(n.past)-1] = version{data: data, written: true, was: was, off: off}
 	n.wrote = true
+}
+
+// page is where the kernel may cut a write into several requests, which a commit can come between.
+const page = 4096
+
+// torn reports whether data is what a part of the write leaves that made v.
+func (v version) torn(data []byte) bool {
+	if !v.written {
+		return false
+	}
+	end := int64(commonPrefix(data, v.data))
+	for cut := end / page * page; cut > v.off; cut -= page {
+		rest := v.was[min(cut, int64(len(v.was))):]
+		if int64(len(data)) == cut+int64(len(rest)) && bytes.Equal(data[cut:], rest) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *inode) truncate(size int64) {
@@ -131,7 +167,8 @@ func (n *inode) truncate(size int64) {
 
 // ack notes that what n is now was acknowledged.
 func (n *inode) ack() {
-	n.past, n.kept, n.under, n.wrote = [][]byte{n.data}, true, nil, false
+	n.acks, n.before = n.acks+1, n.past
+	n.past, n.kept, n.under, n.wrote = []version{{data: n.data}}, true, nil, false
 }
 
 // ackAll is what a sync acknowledges.
@@ -146,7 +183,7 @@ func (n *inode) ackAll() {
 func (n *inode) create(name string, k *inode) *inode {
 	n.kids[name] = k
 	k.tag = new(byte)
-	k.past = [][]byte{k.data}
+	k.past = []version{{data: k.data}}
 	return k
 }
 
@@ -254,10 +291,19 @@ func (t *tree) rename(from, to string) syscall.Errno {
 	}
 	delete(fp.kids, fname)
 	tp.kids[tname] = n
+	n.redate()
 	if !n.kept {
 		n.under = old
 	}
 	return 0
+}
+
+// redate notes that everything in n was copied.
+func (n *inode) redate() {
+	for _, k := range n.kids {
+		k.timed = k.timed && !k.dated
+		k.redate()
+	}
 }
 
 func (t *tree) truncate(p string, size int64) (*inode, syscall.Errno) {
@@ -287,7 +333,7 @@ func fromSeen(found map[string]seen) *tree {
 	for _, p := range slices.Sorted(maps.Keys(found)) {
 		s := found[p]
 		parent, name, _, _ := t.walk(p) // sorted: parents come first
-		n := &inode{kind: s.kind, mode: s.mode, data: s.data, target: s.target, mtime: s.mtime, timed: s.kind == file, kept: true}
+		n := &inode{kind: s.kind, mode: s.mode, data: s.data, target: s.target, mtime: s.mtime, timed: s.kind == file, dated: true, kept: true}
 		if s.kind == directory {
 			n.kids = map[string]*inode{}
 		}
@@ -323,5 +369,7 @@ func (n *inode) allows(s *seen) bool {
 	if n.kind != file {
 		return n.same(*s, nil)
 	}
-	return slices.ContainsFunc(n.past, func(data []byte) bool { return n.same(*s, data) })
+	return slices.ContainsFunc(n.past, func(v version) bool {
+		return n.same(*s, v.data) || s.kind == file && v.torn(s.data)
+	})
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Mix        Mix
 	Background bool
 	Shared     bool // two mounts of one bucket, and others who change it
+	Hasty      bool // the mounts soon lose patience with requests that stall
 
 	Deaths []Death // of the first mount, of the one after it, and so on; what mounts after these lives
 	Record string  // file that takes the names of the failpoints passed; "" = none
@@ -42,14 +43,15 @@ type World struct {
 	Died int    // how many of Config's deaths the last Run saw
 	Log  string // what the mounts logged before the last failure
 
-	c      Config
-	t      testing.TB
-	bucket *mounttest.Bucket
-	killed bool          // a mount died
-	ahead  *atomic.Int64 // of every clock but the machine's, in nanoseconds
-	mounts []*mountproc.Proc
-	starts int // makes new directories
-	lists  int
+	c       Config
+	t       testing.TB
+	bucket  *mounttest.Bucket
+	ahead   *atomic.Int64 // of every clock but the machine's, in nanoseconds
+	mounts  []*mountproc.Proc
+	doors   []*cosserver.Listener // of the server, one for each mount
+	killing bool                  // kill the mount after an operation that failed with bytes in hand
+	starts  int                   // makes new directories
+	lists   int
 }
 
 // threshold makes parts and patches of files that are still quick to write.
@@ -57,6 +59,13 @@ const threshold = 1 << 20
 
 // pause is how long other mounts wait until what was confirmed a moment ago is asked for again.
 const pause = 10 * time.Second
+
+// What a hasty mount bears.
+const (
+	Attempts = 5                      // of one request
+	patience = 500 * time.Millisecond // without a byte
+	Settled  = 300 * time.Millisecond // after which a request without a reply has been applied, or never will be
+)
 
 // NewWorld starts a bucket for the time of the test; Run makes the mounts. The test is skipped where
 // nothing can be mounted.
@@ -88,31 +97,62 @@ func (w *World) begin() error {
 			return err
 		}
 		mc := mountproc.Config{
-			URL: w.bucket.URL, Region: w.bucket.Server.Region(), Bucket: w.bucket.Server.Bucket(),
+			Region: w.bucket.Server.Region(), Bucket: w.bucket.Server.Bucket(),
 			Dir: dir, Cache: dir + ".cache", Log: dir + ".log",
 			Background: w.c.Background, MultipartThreshold: threshold, AttrDelay: 30 * time.Millisecond,
-			Ahead: time.Duration(w.ahead.Load()), Record: w.c.Record,
+			UploadGrace: time.Nanosecond, // nobody else makes uploads here
+			Ahead:       time.Duration(w.ahead.Load()), Record: w.c.Record,
+		}
+		if w.c.Hasty {
+			mc.Attempts, mc.StallTimeout, mc.SettleTime = Attempts, patience, Settled
 		}
 		if w.c.Shared {
 			mc.MetaTTL, mc.NegativeTTL = time.Nanosecond, time.Nanosecond
 		}
 		w.doom(&mc)
-		p, err := mountproc.Start(mc)
+		p, door, err := w.mount(mc)
 		if err != nil {
 			return err
 		}
-		w.mounts = append(w.mounts, p)
+		w.mounts, w.doors = append(w.mounts, p), append(w.doors, door)
 	}
 	return nil
+}
+
+// mount starts a mount that has a door of its own to the server.
+func (w *World) mount(c mountproc.Config) (*mountproc.Proc, *cosserver.Listener, error) {
+	door, err := w.bucket.Server.Listen("127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	c.URL = door.URL
+	p, err := mountproc.Start(c)
+	if err != nil {
+		return nil, nil, errors.Join(err, shut(&door))
+	}
+	return p, door, nil
+}
+
+// shut closes the door of a mount that is gone, and returns when none of its requests is under way: after that
+// nothing changes any more that the mount had asked for and was not told.
+func shut(door **cosserver.Listener) error {
+	d := *door
+	if d == nil {
+		return nil
+	}
+	*door = nil
+	ctx, cancel := context.WithTimeout(context.Background(), hung)
+	defer cancel()
+	return d.Close(ctx)
 }
 
 // killAll ends all mounts; the next begin makes new ones.
 func (w *World) killAll() error {
 	var errs []error
-	for _, p := range w.mounts {
-		errs = append(errs, p.Kill())
+	for i, p := range w.mounts {
+		errs = append(errs, p.Kill(), shut(&w.doors[i]))
 	}
-	w.mounts = nil
+	w.mounts, w.doors = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -131,12 +171,14 @@ func (w *World) mortal(i int) bool { return w.mounts[i].Config.Failpoint != "" }
 // restart mounts once more what ended, with its cache. If that one is to die and does, while it recovers,
 // the next takes its place.
 func (w *World) restart(i int) error {
-	w.killed = w.killed || !w.mounts[i].Unmounted()
 	for {
+		if err := shut(&w.doors[i]); err != nil {
+			return err
+		}
 		c := w.mounts[i].Config
 		c.Ahead = time.Duration(w.ahead.Load())
 		w.doom(&c)
-		p, err := mountproc.Start(c)
+		p, door, err := w.mount(c)
 		if errors.Is(err, mountproc.ErrDied) && c.Failpoint != "" {
 			w.Died++
 			continue
@@ -144,7 +186,7 @@ func (w *World) restart(i int) error {
 		if err != nil {
 			return err
 		}
-		w.mounts[i] = p
+		w.mounts[i], w.doors[i] = p, door
 		err = p.Sync()
 		if errors.Is(err, mountproc.ErrDied) && c.Failpoint != "" {
 			w.Died++
@@ -152,6 +194,9 @@ func (w *World) restart(i int) error {
 				return err
 			}
 			continue
+		}
+		if err != nil {
+			err = p.Sync() // what had failed before was told now
 		}
 		if err != nil {
 			return fmt.Errorf("sync after mounting again: %w", err)
@@ -240,23 +285,13 @@ func (w *World) appendObject(key string, data []byte) error {
 	return err
 }
 
-// uploads counts multipart uploads that nobody finished. One that had just begun when a mount died does not
-// count: its ID died with the mount, and without parts it costs nothing.
-func (w *World) uploads() (n int, err error) {
-	u, err := w.bucket.Client.ListUploads(context.Background(), nil)
+// uploads counts multipart uploads below prefix that nobody finished.
+func (w *World) uploads(prefix string) (n int, err error) {
+	u, err := w.bucket.Client.ListUploads(context.Background(), &cos.ListUploadsOptions{Prefix: prefix})
 	if err != nil {
 		return 0, err
 	}
-	for _, up := range u.Uploads {
-		parts, err := w.bucket.Client.ListParts(context.Background(), up.Key, up.UploadID, nil)
-		if err != nil {
-			return 0, err
-		}
-		if !w.killed || len(parts.Parts) > 0 {
-			n++
-		}
-	}
-	return n, nil
+	return len(u.Uploads), nil
 }
 
 // rules of a fault, for the server.
