@@ -21,7 +21,6 @@ func (n *node) Getattr(ctx context.Context, _ gofs.FileHandle, out *fuse.AttrOut
 	if err != nil {
 		return n.m.fail("getattr", n.label(), err)
 	}
-	n.m.announce(n)
 	n.m.fillAttr(out, &o)
 	return 0
 }

@@ -24,7 +24,7 @@
 // of facts and of Changes are leaves. None is held while waiting for the network. A rename or removal
 // claims its names instead: who needs the key of a claimed node waits for the claim to end.
 // Notifications to the kernel are sent by one goroutine that holds no lock, and by Refresh, never from a handler:
-// the kernel waits for the page or directory that the very request may have locked. The one exception is announce.
+// the kernel waits for the page or directory that the very request may have locked.
 //
 // SEMANTICS.md says what a user may rely on, operation by operation.
 package fs

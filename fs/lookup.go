@@ -56,7 +56,6 @@ func (n *node) lookup(ctx context.Context, name string, out *fuse.EntryOut, onli
 		child.setOldMarker(true)
 	}
 	child.remember(o)
-	n.m.announce(child)
 	n.m.fillEntry(out, &o)
 	return child, nil
 }

@@ -63,7 +63,7 @@ func (c *Changes) take() (keys map[string]struct{}, grown map[*node]int, overflo
 	return keys, grown, overflow
 }
 
-// notify tells the kernel until the mount ends. All notifications are its own but those of Refresh and announce.
+// notify tells the kernel until the mount ends. All notifications are its own but those of Refresh.
 func (m *Mount) notify() {
 	if m.o.Changes == nil {
 		return
@@ -93,11 +93,8 @@ func (m *Mount) notify() {
 }
 
 // invalidate makes the kernel drop the pages and attributes of n.
-func (m *Mount) invalidate(n *node) { m.invalidateFrom(n, 0) }
-
-// invalidateFrom makes the kernel drop the attributes of n, and its pages from off on.
-func (m *Mount) invalidateFrom(n *node, off int64) {
-	switch errno := n.NotifyContent(off, 0); errno {
+func (m *Mount) invalidate(n *node) {
+	switch errno := n.NotifyContent(0, 0); errno {
 	case 0, syscall.ENOENT, syscall.ENOSYS: // ENOENT: the kernel has none
 	default:
 		m.log.Warn("kernel not told of a change", "ino", n.StableAttr().Ino, "err", errno)
