@@ -233,8 +233,8 @@ func (m *machine) shaky(before *machine) {
 	for _, n := range now {
 		switch b := was[n.tag]; {
 		case n.kind != file:
-		case b == nil:
-			n.kept = false
+		case b == nil: // made, and perhaps written and closed, by what was under way
+			n.past, n.kept = slices.Concat(n.before, n.past), false
 		default:
 			if n.acks != b.acks {
 				n.past = slices.Concat(n.before, n.past)
